@@ -1,0 +1,113 @@
+"""One tree of errors; each says whose fault it is, what was not done and what to do next.
+
+The docstring of a class is its default message. Errors of client libraries are translated in one
+place per library and chained with ``from``, so ``__cause__`` is always the original.
+"""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from eoconsumer.message import TopicPartition
+
+
+class EOConsumerError(Exception):
+    """Something went wrong in eoconsumer; catch this to catch every error of the library."""
+
+    def __init__(self, message: str | None = None) -> None:
+        """Take ``message``, or the docstring of the class where none is given."""
+        super().__init__(message or inspect.cleandoc(type(self).__doc__ or ""))
+
+
+class ConfigurationError(EOConsumerError):
+    """A setting is wrong; nothing was consumed. Correct the setting and start again."""
+
+
+class ForkError(EOConsumerError):
+    """This process was forked after the consumer started; the child did nothing.
+
+    Kafka's client threads do not survive a fork. Create and run a new consumer in the child.
+    """
+
+
+class HandlerMisuse(EOConsumerError):  # noqa: N818 - the name is part of the public API
+    """The handler broke the transaction it was given; the batch was rolled back, never retried.
+
+    Let database errors leave the handler, do not commit, abort or end the session yourself, and
+    write only through the session that was handed in.
+    """
+
+
+class HandlerFailed(EOConsumerError):  # noqa: N818 - the name is part of the public API
+    """The handler failed for one message and retries are used up; its offset was not committed.
+
+    ``__cause__`` is what the handler raised. Mend the handler or the message, or set
+    ``on_poison="skip"`` or ``"bury"``.
+    """
+
+
+class DecodeError(EOConsumerError):
+    """The message could not be decoded; the handler did not see it, its offset was not committed.
+
+    Mend the decoder or the producer, or set ``on_poison="skip"`` or ``"bury"``.
+    """
+
+
+class PositionError(EOConsumerError):
+    """The stored position does not fit the topic; no message was handled.
+
+    Check that group, topic and database belong together, then set the position on purpose.
+    """
+
+
+class OffsetOutOfRange(PositionError):  # noqa: N818 - the name is part of the public API
+    """The stored position lies outside the topic's log; no message was handled."""
+
+
+class TopicRecreated(PositionError):  # noqa: N818 - the name is part of the public API
+    """The topic was deleted and created again since the position was stored; nothing was handled."""
+
+
+class TopicGone(PositionError):  # noqa: N818 - the name is part of the public API
+    """The topic does not exist (any more); nothing was handled."""
+
+
+class LogTruncated(PositionError):  # noqa: N818 - the name is part of the public API
+    """The topic's log was truncated below the stored position; nothing was handled."""
+
+
+class ClusterChanged(PositionError):  # noqa: N818 - the name is part of the public API
+    """The broker belongs to another cluster than the stored position; nothing was handled."""
+
+
+class BrokerError(EOConsumerError):
+    """Kafka cannot be used at present; nothing was lost. The reader restarts with a backoff."""
+
+
+class StoreError(EOConsumerError):
+    """The database failed; the transaction was rolled back and no offset was committed."""
+
+
+class TransientStoreError(StoreError):
+    """The database asks for another try (fail-over, conflict, lost connection); nothing is lost."""
+
+
+class CommitInDoubt(StoreError):  # noqa: N818 - the name is part of the public API
+    """The answer to a commit was lost; the stored position will tell whether it happened."""
+
+
+class Fenced(StoreError):  # noqa: N818 - the name is part of the public API
+    """Another consumer owns the partition now; it is let go here, and nothing is lost."""
+
+    def __init__(
+        self, partitions: Iterable[TopicPartition] = (), message: str | None = None
+    ) -> None:
+        """Name the ``partitions`` (topic, partition) that were fenced."""
+        self.partitions: tuple[TopicPartition, ...] = tuple(partitions)
+        if message is None and self.partitions:
+            names = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in self.partitions)
+            message = f"{names}: {inspect.cleandoc(Fenced.__doc__ or '')}"
+        super().__init__(message)
