@@ -1,0 +1,156 @@
+"""A real Apache Kafka broker on this machine, for tests and the demo."""
+
+from __future__ import annotations
+
+import socket
+import subprocess
+import uuid
+from base64 import urlsafe_b64encode
+from collections.abc import Mapping
+from pathlib import Path
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient, NewTopic
+
+from eoconsumer.servers.jars import find_java, kafka_jars
+from eoconsumer.servers.process import ServerProcess, free_port
+
+SETTINGS = {
+    "process.roles": "broker,controller",
+    "node.id": "1",
+    "controller.listener.names": "CONTROLLER",
+    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
+    "offsets.topic.replication.factor": "1",
+    "offsets.topic.num.partitions": "4",
+    "transaction.state.log.replication.factor": "1",
+    "transaction.state.log.min.isr": "1",
+    "transaction.state.log.num.partitions": "4",
+    "share.coordinator.state.topic.replication.factor": "1",
+    "share.coordinator.state.topic.min.isr": "1",
+    "auto.create.topics.enable": "false",
+    "log.cleaner.dedupe.buffer.size": "16777216",
+    # Short tests: a group forms at once, and members may be declared dead within a second.
+    "group.initial.rebalance.delay.ms": "0",
+    "group.min.session.timeout.ms": "1000",
+    "group.coordinator.rebalance.protocols": "classic,consumer",
+    "group.consumer.min.session.timeout.ms": "1000",
+    "group.consumer.session.timeout.ms": "6000",
+    "group.consumer.min.heartbeat.interval.ms": "100",
+    "group.consumer.heartbeat.interval.ms": "500",
+}
+JVM_FLAGS = (
+    "-Xms256m",
+    "-Xmx512m",
+    "-XX:+UseSerialGC",
+    "-Djava.awt.headless=true",
+    "-Dorg.slf4j.simpleLogger.defaultLogLevel=warn",
+    "-Dorg.slf4j.simpleLogger.showDateTime=true",
+    "-Dorg.slf4j.simpleLogger.dateTimeFormat=HH:mm:ss.SSS",
+)
+
+
+class KafkaBroker(ServerProcess):
+    """One real broker (KRaft, broker and controller in one process).
+
+    >>> with KafkaBroker() as kafka:
+    ...     kafka.create_topic("orders", partitions=4)
+    """
+
+    name = "kafka"
+
+    def __init__(
+        self, *, port: int | None = None, settings: Mapping[str, str] | None = None
+    ) -> None:
+        """Prepare a broker; nothing runs before :meth:`start`.
+
+        Args:
+            port: where clients connect, by default a free one.
+            settings: broker settings (``server.properties``) on top of ours.
+        """
+        super().__init__(port)
+        self._controller_port = free_port()
+        self._settings = dict(settings or {})
+
+    @property
+    def bootstrap_servers(self) -> str:
+        """What a client's ``bootstrap.servers`` wants."""
+        return f"127.0.0.1:{self.port}"
+
+    def command(self) -> list[str]:
+        """Run the broker on its formatted folder."""
+        return [*self._java("kafka.Kafka"), str(self._properties())]
+
+    def is_ready(self) -> bool:
+        """Whether the broker answers a request for its metadata."""
+        with socket.socket() as probe:
+            probe.settimeout(1)
+            if probe.connect_ex(("127.0.0.1", self.port)) != 0:
+                return False
+        try:
+            return bool(self._admin().list_topics(timeout=1).brokers)
+        except KafkaException:
+            return False
+
+    def create_topic(self, name: str, partitions: int = 1, **config: str) -> None:
+        """Create a topic and wait until its partitions have a leader.
+
+        Args:
+            name: the topic's name.
+            partitions: how many partitions.
+            config: topic settings, with ``_`` for ``.`` (``cleanup_policy="compact"``).
+
+        Raises:
+            KafkaException: as the broker says it, for instance when the topic is there already.
+        """
+        settings = {setting.replace("_", "."): value for setting, value in config.items()}
+        admin = self._admin()
+        admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result()
+
+    def delete_topic(self, name: str) -> None:
+        """Delete a topic.
+
+        Raises:
+            KafkaException: as the broker says it, for instance when there is no such topic.
+        """
+        self._admin().delete_topics([name])[name].result()
+
+    def tool(self, main_class: str, *arguments: str) -> str:
+        """Run one of Kafka's own tools and return what it printed.
+
+        >>> kafka.tool("org.apache.kafka.tools.consumer.group.ConsumerGroupCommand",
+        ...            "--bootstrap-server", kafka.bootstrap_servers, "--list")
+
+        Raises:
+            subprocess.CalledProcessError: when the tool fails; ``output`` holds what it printed.
+        """
+        return subprocess.run(
+            [*self._java(main_class), *arguments],
+            check=True,
+            text=True,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+        ).stdout
+
+    def _admin(self) -> AdminClient:
+        return AdminClient({"bootstrap.servers": self.bootstrap_servers})
+
+    def _java(self, main_class: str) -> list[str]:
+        return [str(find_java()), *JVM_FLAGS, "-cp", f"{kafka_jars()}/*", main_class]
+
+    def _properties(self) -> Path:
+        properties = self.folder / "server.properties"
+        if not properties.exists():
+            settings = SETTINGS | {
+                "listeners": f"PLAINTEXT://127.0.0.1:{self.port}"
+                f",CONTROLLER://127.0.0.1:{self._controller_port}",
+                "controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}",
+                "log.dirs": str(self.folder / "data"),
+            }
+            settings |= self._settings
+            properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
+            cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
+            self.tool(
+                "kafka.tools.StorageTool",
+                *("format", "--standalone", "-t", cluster, "-c", str(properties)),
+            )
+        return properties

@@ -1,0 +1,217 @@
+"""One server as a child process: started, stopped, killed, paused, and gone when we are gone."""
+
+from __future__ import annotations
+
+import atexit
+import os
+import random
+import shutil
+import signal
+import socket
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+from types import TracebackType
+from typing import Self
+
+from eoconsumer.errors import ConfigurationError
+
+GUARD = Path(__file__).with_name("guard.py")
+LOG_TAIL_LINES = 25
+
+
+class ServerProcess:
+    """A server with a port and a folder of its own; both survive a restart.
+
+    The server runs in its own session, so that Ctrl-C in a terminal reaches this process only,
+    which then stops its servers in order. A guard process ends it if this process is killed.
+    """
+
+    name = "server"
+
+    def __init__(self, port: int | None = None) -> None:
+        """Take ``port``, or a free one; the server listens on 127.0.0.1 only."""
+        self.port = port or free_port()
+        self._folder: Path | None = None
+        self._guard: subprocess.Popen[bytes] | None = None
+        self._pid = 0
+        self._owner = 0
+
+    def command(self) -> list[str]:
+        """Say which program and arguments to run, with :attr:`folder` for its files."""
+        raise NotImplementedError
+
+    def is_ready(self) -> bool:
+        """Ask the running server whether it serves; must return within a second or so."""
+        raise NotImplementedError
+
+    @property
+    def folder(self) -> Path:
+        """The server's temporary folder: made when first asked for, removed by :meth:`stop`."""
+        if self._folder is None:
+            self._folder = Path(tempfile.mkdtemp(prefix=f"eoconsumer-{self.name}-"))
+        return self._folder
+
+    @property
+    def log(self) -> Path:
+        """The file that holds all that the server printed."""
+        return self.folder / "server.log"
+
+    @property
+    def pid(self) -> int:
+        """The server's process id.
+
+        Raises:
+            RuntimeError: when the server is not running.
+        """
+        if not self.alive:
+            raise RuntimeError(f"The {self.name} on port {self.port} is not running; start it.")
+        return self._pid
+
+    @property
+    def alive(self) -> bool:
+        """Whether the process exists; a paused one does."""
+        return self._guard is not None and self._guard.poll() is None
+
+    def start(self, timeout: float = 60.0) -> None:
+        """Start the server and wait until it serves, for at most ``timeout`` seconds.
+
+        Raises:
+            ConfigurationError: when the program is missing, the server ends or time is up; the
+                message holds the last lines of the server's log.
+        """
+        try:
+            self.launch()
+            self.wait_until_ready(timeout)
+        except BaseException:
+            self.stop()
+            raise
+
+    def launch(self) -> None:
+        """Start the process without waiting until it serves; harmless if it runs already."""
+        if self.alive:
+            return
+        command = self.command()
+        self._owner = os.getpid()
+        atexit.register(self.stop)
+        with self.log.open("ab") as log:
+            self._guard = subprocess.Popen(
+                [sys.executable, "-I", "-S", GUARD, str(self._owner), self.folder, *command],
+                stdin=subprocess.PIPE,
+                stdout=subprocess.PIPE,
+                stderr=log,
+                start_new_session=True,
+            )
+        assert self._guard.stdout is not None
+        with self._guard.stdout as reported:
+            self._pid = int(reported.readline() or 0)
+        if not self._pid:
+            raise self._failure("could not be started")
+
+    def wait_until_ready(self, timeout: float = 60.0) -> None:
+        """Wait until a launched server serves, for at most ``timeout`` seconds.
+
+        Raises:
+            ConfigurationError: as :meth:`start`.
+        """
+        deadline = time.monotonic() + timeout
+        while not self.is_ready():
+            if not self.alive:
+                raise self._failure("ended while it was starting")
+            if time.monotonic() > deadline:
+                raise self._failure(f"did not serve within {timeout:g} s")
+            time.sleep(0.02)
+
+    def stop(self) -> None:
+        """Kill the server and remove its files; harmless if it is gone already.
+
+        In a forked child this does nothing: the server belongs to the process that started it.
+        """
+        if self._owner != os.getpid():
+            return
+        self.kill()
+        atexit.unregister(self.stop)
+        if self._folder is not None:
+            shutil.rmtree(self._folder, ignore_errors=True)
+            self._folder = None
+
+    def kill(self) -> None:
+        """Kill the server with SIGKILL and wait until it is gone; its files stay."""
+        if self.alive:
+            os.kill(self._pid, signal.SIGKILL)
+        self._wait_for_end()
+
+    def terminate(self, timeout: float = 20.0) -> None:
+        """Ask the server to end (SIGTERM), kill it after ``timeout`` seconds; its files stay."""
+        if self.alive:
+            os.kill(self._pid, signal.SIGTERM)
+            # A paused server notices only once it goes on.
+            os.kill(self._pid, signal.SIGCONT)
+        try:
+            self._wait_for_end(timeout)
+        except subprocess.TimeoutExpired:
+            self.kill()
+
+    def pause(self) -> None:
+        """Stop the server in its tracks (SIGSTOP); connections to it stay open and hang."""
+        os.kill(self.pid, signal.SIGSTOP)
+
+    def resume(self) -> None:
+        """Let a paused server go on (SIGCONT)."""
+        os.kill(self.pid, signal.SIGCONT)
+
+    def restart(self, timeout: float = 60.0) -> None:
+        """Start the server again on the same port with the same files; end it first if it runs.
+
+        Raises:
+            ConfigurationError: as :meth:`start`.
+        """
+        self.terminate()
+        self.start(timeout)
+
+    def __enter__(self) -> Self:
+        """Start the server."""
+        self.start()
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop the server and remove its files."""
+        self.stop()
+
+    def _wait_for_end(self, timeout: float | None = None) -> None:
+        if self._guard is None:
+            return
+        self._guard.wait(timeout)
+        assert self._guard.stdin is not None
+        self._guard.stdin.close()
+        self._guard = None
+
+    def _failure(self, what: str) -> ConfigurationError:
+        lines = self.log.read_text(errors="replace").splitlines()[-LOG_TAIL_LINES:]
+        return ConfigurationError(
+            f"The {self.name} on 127.0.0.1:{self.port} {what}. "
+            "The last lines of its log:\n  " + "\n  ".join(lines or ["(the log is empty)"])
+        )
+
+
+def free_port() -> int:
+    """Choose a free port below those that the system gives to outgoing connections.
+
+    From that range some client could take the port while its server is down for a restart.
+    """
+    while True:
+        port = random.randrange(15_000, 32_000)
+        with socket.socket() as probe:
+            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+            try:
+                probe.bind(("127.0.0.1", port))
+            except OSError:
+                continue
+        return port
