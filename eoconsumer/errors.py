@@ -68,7 +68,7 @@ class OffsetOutOfRange(PositionError):  # noqa: N818 - the name is part of the p
 
 
 class TopicRecreated(PositionError):  # noqa: N818 - the name is part of the public API
-    """The topic was deleted and created again since the position was stored; nothing was handled."""
+    """The topic was deleted and created anew since the position was stored; nothing was handled."""
 
 
 class TopicGone(PositionError):  # noqa: N818 - the name is part of the public API

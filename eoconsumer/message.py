@@ -6,7 +6,10 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, Generic, NamedTuple, Protocol, cast
 
+# Comes with pydantic; typing.TypeVar knows no default before Python 3.13.
 from typing_extensions import TypeVar
+
+from eoconsumer.errors import DecodeError
 
 V = TypeVar("V", default=Any)
 
@@ -98,6 +101,22 @@ class Message(Generic[V]):
     def __repr__(self) -> str:
         """Name the place, never the payload: payloads have no business in logs."""
         return f"Message({self.topic}[{self.partition}]@{self.offset})"
+
+
+class UndecodedMessage(Message[Any]):
+    """A message whose value could not be decoded: ``value`` raises, the raw fields are there."""
+
+    __slots__ = ("_error",)
+
+    def __init__(self, raw: RawMessage, error: DecodeError) -> None:
+        """View ``raw``; ``error`` is raised when the handler asks for the value."""
+        super().__init__(raw, None)
+        self._error = error
+
+    @property
+    def value(self) -> Any:
+        """Raise ``DecodeError``, so that the message is treated as one that fails."""
+        raise self._error
 
 
 @dataclass(frozen=True, slots=True)

@@ -1,0 +1,78 @@
+"""What goes into one transaction: what is ready, within bounds; nothing waits to fill a batch."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable
+from dataclasses import dataclass
+
+from eoconsumer.core.effects import Run
+from eoconsumer.core.partition import Partition
+from eoconsumer.core.positions import DeadLetter, Move
+
+
+@dataclass(frozen=True, slots=True)
+class Batch:
+    """The runs of one transaction, the letters to bury in it, and the moves it makes."""
+
+    runs: tuple[Run, ...]
+    letters: tuple[DeadLetter, ...] = ()
+    moves: tuple[Move, ...] = ()
+
+    @property
+    def size(self) -> int:
+        """The number of messages."""
+        return sum(len(run.messages) for run in self.runs)
+
+
+@dataclass(frozen=True, slots=True)
+class Bounds:
+    """The upper bounds of one batch: messages, bytes, and partitions worked on at once."""
+
+    messages: int
+    size: int
+    partitions: int | None = None
+
+
+def gather(partitions: Iterable[Partition], bounds: Bounds) -> list[Run]:
+    """Take the next runs within ``bounds``; a run that may fail comes alone."""
+    ready = [p for p in partitions if p.pending]
+    suspects = [p for p in ready if p.alone]
+    for partition in suspects:
+        run = partition.take(bounds.messages, bounds.size)
+        if run is not None:
+            return [run]
+    taken: list[Run] = []
+    messages, size = bounds.messages, bounds.size
+    for partition in ready:
+        if messages <= 0 or size <= 0 or len(taken) == bounds.partitions:
+            break
+        run = partition.take(messages, size)
+        if run is not None:
+            taken.append(run)
+            messages -= len(run.messages)
+            size -= run.size
+    return taken
+
+
+class Pace:
+    """How many messages fit into the time that a transaction may take.
+
+    The limit is the measured rate times ``target`` seconds; it grows at most fourfold from one
+    batch to the next, and starts small, since nothing is known of a new handler.
+    """
+
+    def __init__(self, target: float, first: int = 250) -> None:
+        """Aim at transactions of ``target`` seconds; begin with ``first`` messages."""
+        self._target = target
+        self.limit = first
+
+    def measured(self, messages: int, seconds: float) -> None:
+        """Learn from a batch that committed."""
+        if messages and seconds > 0:
+            fitting = int(messages / seconds * self._target)
+            ceiling = max(self.limit, messages * 4)
+            self.limit = max(1, min(fitting, ceiling))
+
+    def too_slow(self, messages: int) -> None:
+        """Learn from a batch of ``messages`` that ran out of time."""
+        self.limit = max(1, messages // 8)

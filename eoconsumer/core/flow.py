@@ -1,0 +1,269 @@
+"""The life of a reader: poll, gather a batch, process it in its mode, recover from what happens.
+
+Nothing waits in here with messages in hand: after a failure the batch is rolled back, what was
+learned is noted at the partition, and the reader polls again. So a rebalance is never kept waiting,
+and a retry takes the path of a fresh batch. Messages stay pending until they settle.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+from itertools import dropwhile
+
+from eoconsumer.core.batching import Batch, Bounds, Pace, gather
+from eoconsumer.core.commit import Commits
+from eoconsumer.core.effects import (
+    Abort,
+    Advance,
+    Begin,
+    Chance,
+    Commit,
+    Effects,
+    Handle,
+    Now,
+    OutOfTime,
+    Pause,
+    Poll,
+    Report,
+    Resume,
+    Run,
+    RunFailed,
+    Sleep,
+)
+from eoconsumer.core.modes import STEPS, Mode
+from eoconsumer.core.partition import Event, Partition, State
+from eoconsumer.core.positions import DeadLetter
+from eoconsumer.core.settings import Settings
+from eoconsumer.errors import (
+    DecodeError,
+    EOConsumerError,
+    Fenced,
+    HandlerFailed,
+    StoreError,
+    TransientStoreError,
+)
+from eoconsumer.message import TopicPartition
+
+
+class Flow(Commits):
+    """Everything that one reader decides."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Start with nothing assigned."""
+        super().__init__(settings)
+        self.pace = Pace(settings.target_commit_time)
+        self._trouble: float | None = None
+        self._tries = 0
+
+    def read(self) -> Effects[None]:
+        """Work until stop is asked for; then give up what is ours, in order."""
+        while True:
+            now: float = yield Now()
+            yield from self._wake(now)
+            polled = yield Poll(*self._poll(now))
+            if polled is None:
+                break
+            for key, messages in polled.items():
+                if key in self.partitions and messages:
+                    self.partitions[key].add(messages)
+            now = yield Now()
+            try:
+                yield from self.reclaim(now)
+                if self.advance_is_due(now):
+                    yield from self.advance(self.unstored())
+                batch = self._gather(now)
+                if batch.runs:
+                    yield from self._process(batch, now)
+                    self._trouble, self._tries = None, 0
+            except TransientStoreError as error:
+                yield from self._patience(error)
+            yield from self.mirror()
+        yield from self.revoked(list(self.partitions))
+
+    # --- what to do next --------------------------------------------------------------------
+
+    def _wake(self, now: float) -> Effects[None]:
+        """Let partitions go on whose rest is over."""
+        for partition in list(self.partitions.values()):
+            if partition.state is State.RESTING and partition.wake_at <= now:
+                partition.on(Event.RESTED)
+                yield Resume(partition.key)
+
+    def _poll(self, now: float) -> tuple[int, float]:
+        """Return how many messages to take at most, and how many seconds to wait for one."""
+        waiting = sum(len(p.pending) for p in self.partitions.values())
+        ready = any(p.pending and p.state is State.OWNED for p in self.partitions.values())
+        wakes = [p.wake_at - now for p in self.partitions.values() if p.state is not State.OWNED]
+        seconds = 0.0 if ready else max(0.0, min([self.settings.poll_interval, *wakes]))
+        return max(1, self.settings.batch_size - waiting), seconds
+
+    def _gather(self, now: float) -> Batch:
+        """Return the next batch; its partitions go to the end of the queue."""
+        settings = self.settings
+        limit = min(settings.batch_size, self.pace.limit)
+        if settings.mode is not Mode.EXACTLY_ONCE:
+            limit = min(limit, settings.commit_batch - self.unstored_messages)
+        bounds = Bounds(max(1, limit), settings.batch_bytes, settings.max_partitions)
+        runs = gather(self.partitions.values(), bounds)
+        for run in runs:
+            self.partitions[run.partition] = self.partitions.pop(run.partition)
+        return self._batch(runs, now)
+
+    def _batch(self, runs: Sequence[Run], now: float) -> Batch:
+        """Make a batch of ``runs``, with the letters and the moves that belong to it."""
+        fates = [self.partitions[r.partition].fates.get(o) for r in runs for o in sorted(r.dropped)]
+        letters = tuple(fate for fate in fates if fate is not None)
+        return Batch(tuple(runs), letters, self.moves(runs, now))
+
+    # --- one batch --------------------------------------------------------------------------
+
+    def _process(self, batch: Batch, now: float) -> Effects[None]:
+        """Take ``batch`` through the steps of its mode, and what is left of it after a failure."""
+        while batch.runs:
+            try:
+                yield from self._steps(batch)
+            except RunFailed as failure:
+                batch = self._batch((yield from self._failed(batch, failure)), now)
+            except OutOfTime as late:
+                if batch.size > 1:
+                    self.pace.too_slow(batch.size)
+                    return
+                batch = self._batch((yield from self._failed(batch, too_long(batch, late))), now)
+            except Fenced as fenced:
+                yield from self.fence(fenced.partitions)
+                return
+            else:
+                done: float = yield Now()
+                self.pace.measured(batch.size, done - now)
+                yield Report("committed", {"runs": batch.runs, "seconds": done - now})
+                return
+
+    def _steps(self, batch: Batch) -> Effects[None]:
+        """Do the steps one by one; a transaction that cannot be finished is rolled back."""
+        transaction = False
+        try:
+            for step in STEPS[self.settings.mode](batch):
+                if isinstance(step, Commit):
+                    yield from self.commit(batch)
+                    transaction = False
+                    self._settle(batch.runs)
+                elif isinstance(step, Advance) and not transaction:
+                    yield from self.advance(step.moves)
+                else:
+                    transaction = transaction or isinstance(step, Begin)
+                    yield step
+                    if isinstance(step, Handle) and not transaction:
+                        self._settle([step.run])
+        except EOConsumerError:
+            if transaction:
+                yield Abort()
+            raise
+
+    def _settle(self, runs: Iterable[Run]) -> None:
+        """Note that ``runs`` are handled; in a transaction their positions are stored with them."""
+        for run in runs:
+            partition = self.partitions[run.partition]
+            partition.settle(run.upto)
+            if self.settings.mode is Mode.EXACTLY_ONCE:
+                partition.stored = run.upto
+            elif self.settings.mode is Mode.AT_LEAST_ONCE:
+                self.unstored_messages += len(run.messages)
+
+    # --- recovery ---------------------------------------------------------------------------
+
+    def _failed(self, batch: Batch, failure: RunFailed) -> Effects[list[Run]]:
+        """Note what ``failure`` tells; return what can be done of ``batch`` all the same."""
+        run = next(r for r in batch.runs if r.partition == failure.partition)
+        cause = failure.__cause__ or failure
+        if self.settings.mode is Mode.AT_MOST_ONCE:
+            later = list(dropwhile(lambda r: r is not run, batch.runs))[1:]
+            return [(yield from self._give_up(run, failure, cause)), *later]
+        others = [r for r in batch.runs if r is not run]
+        if self.settings.mode is Mode.AT_LEAST_ONCE:
+            others = []  # those before this run are settled, those behind it come again
+            if failure.offset is not None:
+                self._settle(filter(len, [run.below(failure.offset)]))
+                run = run.since(failure.offset)
+            if isinstance(cause, TransientStoreError):
+                raise cause
+        partition = self.partitions[run.partition]
+        if not partition.blame(failure.offset, run):
+            return others  # the run is halved until the message stands alone
+        offset, tries = partition.suspect, partition.tries
+        final = tries >= self.settings.retry.attempts or isinstance(cause, DecodeError)
+        if final and self.settings.on_poison != "stop":
+            yield from self._decide(partition, run, [offset], cause)
+            return [*others, run.dropping([offset])]
+        if final and run.live[0].offset == offset:
+            raise stopped(run.partition, offset, tries, cause) from cause
+        yield from self._rest(partition, cause)
+        return [*others, *filter(len, [run.below(offset)])]
+
+    def _give_up(self, run: Run, failure: RunFailed, cause: BaseException) -> Effects[Run]:
+        """At most once: what failed may have happened, so it is never tried again."""
+        offsets = [m.offset for m in run.live] if failure.offset is None else [failure.offset]
+        transient = isinstance(cause, StoreError)
+        if self.settings.on_poison == "stop" and not transient:
+            raise stopped(run.partition, offsets[0], 1, cause) from cause
+        yield from self._decide(self.partitions[run.partition], run, offsets, cause)
+        return run.since(offsets[0]).dropping(offsets)
+
+    def _decide(
+        self, partition: Partition, run: Run, offsets: Sequence[int], cause: BaseException
+    ) -> Effects[None]:
+        """Let the messages at ``offsets`` pass the handler by, with a dead letter if so set."""
+        bury = self.settings.on_poison == "bury"
+        tries = max(1, partition.tries)
+        for message in [m for m in run.messages if m.offset in offsets]:
+            fate = DeadLetter(message, cause, tries) if bury else None
+            partition.decide(message.offset, fate)
+            details = {"message": message, "error": cause, "attempts": tries}
+            yield Report("buried" if bury else "skipped", details)
+
+    def _rest(self, partition: Partition, cause: BaseException) -> Effects[None]:
+        """Pause the partition of a message that failed, longer with each try."""
+        now: float = yield Now()
+        chance: float = yield Chance()
+        delay = self.settings.retry.delay(partition.tries, chance)
+        partition.wake_at = now + delay
+        partition.on(Event.FAILED)
+        yield Pause(partition.key)
+        details = {"partition": partition.key, "offset": partition.suspect, "error": cause}
+        yield Report("retry", {**details, "attempt": partition.tries, "delay": delay})
+
+    def _patience(self, error: TransientStoreError) -> Effects[None]:
+        """Wait a little for the database, longer each time, until ``store_timeout`` is over."""
+        now: float = yield Now()
+        self._trouble = now if self._trouble is None else self._trouble
+        self._tries += 1
+        if now - self._trouble >= self.settings.store_timeout:
+            raise StoreError(
+                f"The database asked for another try for {now - self._trouble:.0f} s; the last "
+                f"batch was rolled back and no offset was committed. Last answer: {error}"
+            ) from error
+        yield Report("store_retry", {"error": error, "tries": self._tries})
+        chance: float = yield Chance()
+        yield Sleep(self.settings.patience.delay(self._tries, chance))
+
+
+def too_long(batch: Batch, late: OutOfTime) -> RunFailed:
+    """Return the failure of a single message whose handler outlived the transaction."""
+    message = batch.runs[0].messages[0]
+    failure = RunFailed(batch.runs[0].partition, message.offset)
+    failure.__cause__ = HandlerFailed(
+        f"The handler took {late.seconds:.1f} s for {message!r}, longer than a transaction may "
+        "live; it was rolled back. Make the handler faster, or raise "
+        "transactionLifetimeLimitSeconds of the database and transaction_timeout here."
+    )
+    return failure
+
+
+def stopped(key: TopicPartition, offset: int, tries: int, cause: BaseException) -> EOConsumerError:
+    """Return what ends the consumer at a message that failed for good."""
+    if isinstance(cause, DecodeError):
+        return DecodeError(str(cause))
+    return HandlerFailed(
+        f"The handler failed for {key}@{offset} ({tries} tries): {type(cause).__name__}: {cause}. "
+        "Its writes were rolled back or never made, and its offset was not committed. Mend the "
+        'handler or the message, or set on_poison="skip" or "bury".'
+    )

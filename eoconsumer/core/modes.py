@@ -1,0 +1,61 @@
+"""The three modes differ in one thing: where the offset write stands. First, last, or inside."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from enum import StrEnum
+from typing import Protocol, TypeAlias
+
+from eoconsumer.core.effects import Advance, AfterCommit, Begin, Bury, Commit, Handle, Run
+from eoconsumer.core.positions import DeadLetter, Move
+
+Step: TypeAlias = Begin | Handle | Bury | Advance | Commit | AfterCommit
+
+
+class Mode(StrEnum):
+    """What is guaranteed when a process dies: see the table of modes in the README."""
+
+    EXACTLY_ONCE = "exactly_once"
+    AT_LEAST_ONCE = "at_least_once"
+    AT_MOST_ONCE = "at_most_once"
+
+
+class Work(Protocol):
+    """What a mode needs to know of a batch: a ``Batch`` fits."""
+
+    @property
+    def runs(self) -> tuple[Run, ...]: ...  # noqa: D102
+    @property
+    def letters(self) -> tuple[DeadLetter, ...]: ...  # noqa: D102
+    @property
+    def moves(self) -> tuple[Move, ...]: ...  # noqa: D102
+
+
+def exactly_once(work: Work) -> list[Step]:
+    """Inside: the handler's writes and the offsets are one transaction."""
+    return [Begin(), *_handle(work), Advance(work.moves), Commit(), AfterCommit(work.runs)]
+
+
+def at_least_once(work: Work) -> list[Step]:
+    """Last: an offset is written when the message has passed all its stages."""
+    return [*_handle(work), AfterCommit(work.runs), *_advance(work)]
+
+
+def at_most_once(work: Work) -> list[Step]:
+    """First: an offset is durable before the handler starts."""
+    return [*_advance(work), *_handle(work), AfterCommit(work.runs)]
+
+
+STEPS: dict[Mode, Callable[[Work], list[Step]]] = {
+    Mode.EXACTLY_ONCE: exactly_once,
+    Mode.AT_LEAST_ONCE: at_least_once,
+    Mode.AT_MOST_ONCE: at_most_once,
+}
+
+
+def _handle(work: Work) -> list[Step]:
+    return [*map(Handle, work.runs), *([Bury(work.letters)] if work.letters else [])]
+
+
+def _advance(work: Work) -> list[Step]:
+    return [Advance(work.moves)] if work.moves else []

@@ -1,0 +1,197 @@
+"""Which partitions are ours, and from where: claims at an assignment, letting go at a revoke."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Sequence
+
+from eoconsumer.core.effects import (
+    Assign,
+    Assigned,
+    Chance,
+    Claim,
+    CommitGroup,
+    Effects,
+    Mirror,
+    Now,
+    Release,
+    Report,
+    Resolve,
+    Revoked,
+    Sleep,
+)
+from eoconsumer.core.partition import Event, Partition, State
+from eoconsumer.core.positions import Claims, Position, Start
+from eoconsumer.core.settings import Settings
+from eoconsumer.errors import PositionError, StoreError, TransientStoreError
+from eoconsumer.message import TopicPartition
+
+
+class Ownership:
+    """The partitions of one reader, and how they are taken over and given up."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Own nothing yet."""
+        self.settings = settings
+        self.partitions: dict[TopicPartition, Partition] = {}
+        self._mirrored: dict[TopicPartition, int] = {}
+        self._mirror_at = 0.0
+
+    def assigned(self, keys: Sequence[TopicPartition]) -> Effects[None]:
+        """Kafka gave us ``keys``: claim them, tell the user, and fetch from what is stored."""
+        for key in keys:
+            self.partitions[key] = Partition(key)
+        yield from self.take_over(keys)
+        yield Assigned(tuple(keys))
+
+    def take_over(self, keys: Sequence[TopicPartition]) -> Effects[None]:
+        """Claim ``keys`` and fetch each from its position; who loses the race tries again later."""
+        positions = yield from self._claim(tuple(keys))
+        for key in keys:
+            if key in positions:
+                self.partitions[key].claimed(positions[key])
+            else:
+                yield from self.fence([key])
+        starts = {key: position.next_offset for key, position in positions.items()}
+        yield Assign(starts)
+        yield Report("claimed", {"positions": starts})
+        yield from self.mirror(force=True)
+
+    def fence(self, keys: Iterable[TopicPartition]) -> Effects[None]:
+        """Let ``keys`` go; where Kafka still says that they are ours they are claimed again.
+
+        Not at once: a process that was stopped past its session time-out is fenced first and told
+        by Kafka a moment later; claiming in between would take the row from its rightful owner.
+        """
+        now, chance = (yield Now()), (yield Chance())
+        for key in keys:
+            partition = self.partitions[key]
+            partition.on(Event.FENCED)
+            partition.setbacks += 1
+            partition.wake_at = now + 0.5 + self.settings.patience.delay(partition.setbacks, chance)
+            yield Report("fenced", {"partition": key})
+
+    def reclaim(self, now: float) -> Effects[None]:
+        """Claim again what was fenced and is still assigned."""
+        due = [
+            key
+            for key, partition in self.partitions.items()
+            if partition.state is State.UNCLAIMED and partition.wake_at <= now
+        ]
+        if due:
+            yield from self.take_over(due)
+
+    def revoked(self, keys: Sequence[TopicPartition], *, lost: bool = False) -> Effects[None]:
+        """Kafka takes ``keys`` away: nothing of them commits after this. ``lost``: no writes."""
+        going = [self.partitions[key] for key in keys if key in self.partitions]
+        if not lost:
+            yield from self.finish(going)
+            yield from self.mirror(force=True)
+        yield Revoked(tuple(p.key for p in going))
+        owned = [p.move(p.stored) for p in going if p.live]
+        for partition in going:
+            partition.on(Event.LOST if lost else Event.REVOKED)
+            del self.partitions[partition.key]
+            self._mirrored.pop(partition.key, None)
+        if owned and not lost:
+            try:
+                yield Release(tuple(owned))
+            except StoreError as error:
+                # The next owner claims the row all the same; it only takes a little longer.
+                yield Report("release_failed", {"error": error})
+
+    def finish(self, going: Sequence[Partition]) -> Effects[None]:
+        """Store what was handled of ``going`` and is not stored yet, before it goes."""
+        raise NotImplementedError
+
+    def mirror(self, *, force: bool = False) -> Effects[None]:
+        """Show the stored positions to Kafka's group, so that its own tools tell the true lag."""
+        if not self.settings.mirror or self.settings.positions == "kafka":
+            return
+        stored = {key: p.stored for key, p in self.partitions.items() if p.live}
+        news = {k: offset for k, offset in stored.items() if self._mirrored.get(k) != offset}
+        if not news:
+            return
+        now = yield Now()
+        if force or now >= self._mirror_at:
+            yield Mirror(news)
+            self._mirrored.update(news)
+            self._mirror_at = now + self.settings.mirror_interval
+
+    def mirror_failed(self, keys: Iterable[TopicPartition]) -> None:
+        """Show these positions again at the next chance: Kafka did not take them."""
+        for key in keys:
+            self._mirrored.pop(key, None)
+
+    # --- the claim --------------------------------------------------------------------------
+
+    def _claim(self, keys: tuple[TopicPartition, ...]) -> Effects[dict[TopicPartition, Position]]:
+        """Return the rows of ``keys`` that are ours now, made where there were none."""
+        claims = yield from self._ask(Claim(keys, {}))
+        positions = dict(claims.positions)
+        starts = yield from self._starts(keys, claims)
+        if starts:
+            claims = yield from self._ask(Claim(tuple(starts), starts))
+            for key in starts:
+                positions.pop(key, None)
+            positions.update(claims.positions)
+        return positions
+
+    def _starts(
+        self, keys: tuple[TopicPartition, ...], claims: Claims
+    ) -> Effects[dict[TopicPartition, Start]]:
+        """Return what must be written before the partitions can start: new rows, hand-overs."""
+        to_kafka = self.settings.positions == "kafka"
+        rows = claims.positions
+        group = {
+            key: "group"
+            for key in keys
+            if (
+                rows[key].handed_over if key in rows else to_kafka or self.settings.start == "group"
+            )
+        }
+        starts: dict[TopicPartition, Start] = (yield Resolve(group)) if group else {}
+        new = {
+            key: self._policy(key, claims) for key in keys if key not in rows and key not in starts
+        }
+        starts |= (yield Resolve(new)) if new else {}
+        for key, row in rows.items():
+            # The group knows nothing of a row that was handed over: the row is all there is.
+            starts.setdefault(key, Start(row.next_offset, 0))
+        if not to_kafka:
+            return {k: s for k, s in starts.items() if k not in rows or rows[k].handed_over}
+        # First the group, then the mark that the group is the truth: a crash in between is safe.
+        yield CommitGroup({key: start.next_offset for key, start in starts.items()})
+        return {k: Start(s.next_offset, s.partitions, True) for k, s in starts.items()}
+
+    def _policy(self, key: TopicPartition, claims: Claims) -> str | int:
+        """Return where ``key`` starts, which was never claimed and has no commit in the group."""
+        known = claims.known.get(key.topic)
+        if known is not None and key.partition >= known:
+            return "earliest"  # added after this group first saw the topic: nothing may be missed
+        if self.settings.start == "error":
+            raise PositionError(
+                f'{key} has no stored position and start="error". Nothing was consumed. Set '
+                'start="earliest" or "latest" once, or check the group and the database.'
+            )
+        return "earliest" if self.settings.start == "group" else self.settings.start
+
+    def _ask(self, claim: Claim) -> Effects[Claims]:
+        """Do ``claim``, again while the database asks for it, within ``store_timeout``."""
+        began: float = yield Now()
+        tries = 0
+        while True:
+            try:
+                claims: Claims = yield claim
+            except TransientStoreError as error:
+                tries += 1
+                now: float = yield Now()
+                if now - began >= self.settings.commit_timeout:
+                    raise StoreError(
+                        f"The database did not let us claim {len(claim.partitions)} partitions "
+                        f"for {now - began:.0f} s; they were not started. Last answer: {error}"
+                    ) from error
+                yield Report("store_retry", {"error": error, "tries": tries})
+                chance: float = yield Chance()
+                yield Sleep(self.settings.patience.delay(tries, chance))
+            else:
+                return claims

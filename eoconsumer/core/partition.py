@@ -1,0 +1,181 @@
+"""One partition as its reader sees it: a state, what is known, and what waits.
+
+The rules:
+
+* Kafka's assignment makes a partition UNCLAIMED; only the store's claim makes it OWNED.
+* Messages are kept for OWNED and RESTING partitions only; everything else is dropped unseen.
+* A failed message sends its own partition to rest; the others go on.
+* Whoever is fenced forgets what waits and must claim again; what Kafka takes away is GONE.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass, field
+from enum import Enum, auto
+
+from eoconsumer.core.effects import Run
+from eoconsumer.core.positions import DeadLetter, Move, Position
+from eoconsumer.message import Message, TopicPartition
+
+
+class State(Enum):
+    """Where a partition stands."""
+
+    UNCLAIMED = auto()
+    OWNED = auto()
+    RESTING = auto()
+    GONE = auto()
+
+
+class Event(Enum):
+    """What can happen to it."""
+
+    CLAIMED = auto()
+    FENCED = auto()
+    FAILED = auto()
+    RESTED = auto()
+    REVOKED = auto()
+    LOST = auto()
+
+
+TABLE: Mapping[tuple[State, Event], State] = {
+    (State.UNCLAIMED, Event.CLAIMED): State.OWNED,
+    (State.UNCLAIMED, Event.FENCED): State.UNCLAIMED,
+    (State.UNCLAIMED, Event.REVOKED): State.GONE,
+    (State.UNCLAIMED, Event.LOST): State.GONE,
+    (State.OWNED, Event.FENCED): State.UNCLAIMED,
+    (State.OWNED, Event.FAILED): State.RESTING,
+    (State.OWNED, Event.REVOKED): State.GONE,
+    (State.OWNED, Event.LOST): State.GONE,
+    (State.RESTING, Event.RESTED): State.OWNED,
+    (State.RESTING, Event.FENCED): State.UNCLAIMED,
+    (State.RESTING, Event.REVOKED): State.GONE,
+    (State.RESTING, Event.LOST): State.GONE,
+}
+
+
+@dataclass(slots=True)
+class Partition:
+    """The state of one partition; ``position`` is handled, ``stored`` is written, up to there.
+
+    ``suspect`` is the first offset of a stretch of ``suspects`` messages in which one is known to
+    fail; a stretch of one stands alone. ``fates`` holds what was decided about single offsets: a
+    dead letter, or None for a message that is skipped.
+    """
+
+    key: TopicPartition
+    state: State = State.UNCLAIMED
+    epoch: int = 0
+    position: int = 0
+    stored: int = 0
+    fetched: int = 0
+    pending: list[Message] = field(default_factory=list)
+    wake_at: float = 0.0
+    setbacks: int = 0
+    suspect: int = 0
+    suspects: int = 0
+    tries: int = 0
+    fates: dict[int, DeadLetter | None] = field(default_factory=dict)
+
+    def on(self, event: Event) -> None:
+        """Go where the table says; an event that the table does not know here is a bug."""
+        self.state = TABLE[self.state, event]
+        if self.state in (State.UNCLAIMED, State.GONE):
+            self.pending.clear()
+            self.fates.clear()
+            self.suspects = self.tries = 0
+
+    def claimed(self, position: Position) -> None:
+        """Own the partition from the stored position on."""
+        self.on(Event.CLAIMED)
+        self.epoch = position.epoch
+        self.position = self.stored = self.fetched = position.next_offset
+
+    @property
+    def live(self) -> bool:
+        """Whether its messages are ours to keep."""
+        return self.state in (State.OWNED, State.RESTING)
+
+    def add(self, messages: Sequence[Message]) -> bool:
+        """Keep what is new; return whether anything was.
+
+        Not everything is: after a resume librdkafka may fetch from an older position again, and a
+        fetch that was under way at a fence still delivers.
+        """
+        if not self.live:
+            return False
+        if messages[0].offset < self.fetched:
+            messages = [m for m in messages if m.offset >= self.fetched]
+            if not messages:
+                return False
+        self.pending.extend(messages)
+        self.fetched = messages[-1].offset + 1
+        return True
+
+    def take(self, limit: int, size: int) -> Run | None:
+        """Return the next run of at most ``limit`` messages and ``size`` bytes; it stays pending.
+
+        Of a suspect stretch the first half is taken, so that it narrows down to one message.
+        """
+        if self.state is not State.OWNED or not self.pending:
+            return None
+        if self.suspects:
+            before = sum(m.offset < self.suspect for m in self.pending[:limit])
+            limit = min(limit, before or (self.suspects + 1) // 2)
+        messages, total = fit(self.pending, limit, size)
+        dropped = {m.offset for m in messages} & self.fates.keys() if self.fates else ()
+        return Run(self.key, messages, total, frozenset(dropped))
+
+    @property
+    def alone(self) -> bool:
+        """Whether the next run must not share a transaction: it may well fail."""
+        return bool(self.suspects and self.pending and self.pending[0].offset >= self.suspect)
+
+    def settle(self, upto: int) -> None:
+        """Note that everything below ``upto`` is done with."""
+        everything = upto >= self.fetched
+        done = len(self.pending) if everything else sum(m.offset < upto for m in self.pending)
+        if self.suspects and upto > self.suspect:
+            self.suspects = max(0, self.suspects - done)
+            self.suspect = upto
+            self.tries = 0
+        del self.pending[:done]
+        for offset in [o for o in self.fates if o < upto]:
+            del self.fates[offset]
+        self.position = upto
+        self.setbacks = 0
+
+    def blame(self, offset: int | None, run: Run) -> bool:
+        """Note a failure in ``run``; return whether it is known which message it was."""
+        if offset is None and len(run.live) > 1:
+            self.suspect, self.suspects, self.tries = run.messages[0].offset, len(run.messages), 0
+            return False
+        known = run.live[0].offset if offset is None else offset
+        if not self.suspects or self.suspect != known or self.suspects > 1:
+            self.suspect, self.suspects, self.tries = known, 1, 0
+        self.tries += 1
+        return True
+
+    def decide(self, offset: int, fate: DeadLetter | None) -> None:
+        """Let the message at ``offset`` pass the handler by: buried, or skipped where None."""
+        self.fates[offset] = fate
+        self.suspects = self.tries = 0
+
+    def move(self, upto: int) -> Move:
+        """Return the step of the stored position to ``upto``."""
+        return Move(self.key, self.epoch, self.stored, upto)
+
+
+def fit(messages: Sequence[Message], limit: int, size: int) -> tuple[Sequence[Message], int]:
+    """Return the longest head of at most ``limit`` messages and ``size`` bytes, one at least.
+
+    The second value is its size in bytes.
+    """
+    total = 0
+    for index, message in enumerate(messages[:limit]):
+        length = len(message.raw_value or b"")
+        if index and total + length > size:
+            return messages[:index], total
+        total += length
+    return messages[:limit], total

@@ -1,0 +1,67 @@
+"""What is stored for a partition, and what is asked of the store about it."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass, field
+from typing import NamedTuple
+
+from eoconsumer.message import Message, TopicPartition
+
+
+@dataclass(frozen=True, slots=True)
+class Position:
+    """The stored row of one partition, as its owner sees it after a claim.
+
+    ``next_offset`` is the offset of the next message to read; ``epoch`` grows by one at each
+    claim; ``handed_over`` says that Kafka's group holds the position (``positions="kafka"``).
+    """
+
+    next_offset: int
+    epoch: int
+    owner: str = ""
+    handed_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Start:
+    """Where a partition starts that has no row yet: what its row is made from, at the claim.
+
+    ``partitions`` is how many partitions the topic has now; the store remembers it for the group,
+    so that partitions added later are known as such.
+    """
+
+    next_offset: int
+    partitions: int
+    handed_over: bool = False
+
+
+@dataclass(frozen=True, slots=True)
+class Claims:
+    """What a claim brought: rows that are ours now, and for how many partitions a topic is known.
+
+    A partition that was asked for and is not in ``positions`` has no row yet (or was claimed by
+    another owner in between, where a ``Start`` was given). ``known`` maps a topic to the number of
+    partitions it had when this group saw it first.
+    """
+
+    positions: Mapping[TopicPartition, Position]
+    known: Mapping[str, int] = field(default_factory=dict)
+
+
+class Move(NamedTuple):
+    """One partition's step from ``expected`` to ``upto``, valid only under ``epoch``."""
+
+    partition: TopicPartition
+    epoch: int
+    expected: int
+    upto: int
+
+
+@dataclass(frozen=True, slots=True)
+class DeadLetter:
+    """A message that failed for good, with what is known about why."""
+
+    message: Message
+    error: BaseException
+    attempts: int

@@ -1,0 +1,42 @@
+"""What the core must know of a consumer's settings: numbers and words, nothing else."""
+
+from __future__ import annotations
+
+from dataclasses import dataclass, field
+from typing import Literal, TypeAlias
+
+from eoconsumer.core.modes import Mode
+from eoconsumer.core.retry import RetryPolicy
+
+OnPoison: TypeAlias = Literal["stop", "skip", "bury"]
+Positions: TypeAlias = Literal["store", "kafka"]
+
+
+@dataclass(frozen=True, slots=True)
+class Settings:
+    """The settings of one reader. Times are seconds; sizes messages or bytes.
+
+    ``start`` is "earliest", "latest", "error", "group", or milliseconds since the epoch.
+    ``commit_batch`` is this reader's share: at most so many messages are repeated (at-least-once)
+    or given up (at-most-once) when the process dies.
+    """
+
+    mode: Mode = Mode.EXACTLY_ONCE
+    start: str | int = "earliest"
+    batch_size: int = 5_000
+    batch_bytes: int = 16 * 1024 * 1024
+    max_partitions: int | None = None
+    retry: RetryPolicy = field(default_factory=RetryPolicy)
+    on_poison: OnPoison = "stop"
+    commit_batch: int = 1_000
+    commit_interval: float = 1.0
+    positions: Positions = "store"
+    mirror: bool = True
+    mirror_interval: float = 1.0
+    target_commit_time: float = 0.5
+    store_timeout: float = 60.0
+    commit_timeout: float = 20.0
+    poll_interval: float = 0.2
+    patience: RetryPolicy = field(
+        default_factory=lambda: RetryPolicy(attempts=1_000_000, minimum=0.05, maximum=2.0)
+    )

@@ -1,0 +1,100 @@
+"""What a store and a source must do. The in-memory store defines the meaning."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from contextlib import AbstractContextManager
+from typing import Any, Protocol, runtime_checkable
+
+from typing_extensions import TypeVar
+
+from eoconsumer.core.positions import Claims, DeadLetter, Move, Position, Start
+from eoconsumer.message import TopicPartition
+
+S_co = TypeVar("S_co", covariant=True, default=Any)
+
+
+class Scope(Protocol[S_co]):
+    """Where writes go: an open transaction, or a reader's session outside of one."""
+
+    @property
+    def session(self) -> S_co:
+        """The native session of the database, handed to the handler."""
+
+    def advance(self, moves: Sequence[Move]) -> None:
+        """Write all positions in one command, each only where epoch and position are still ours.
+
+        Raises ``Fenced`` naming the partitions whose row is not. In a transaction nothing stays
+        of the others then; outside of one the others did advance.
+        """
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Write dead letters: raw key and value, headers, place, timestamp, error, attempts."""
+
+
+class Transaction(Scope[S_co], AbstractContextManager["Transaction[S_co]", None], Protocol[S_co]):
+    """One transaction. As a context manager it commits on leaving, or aborts on an error."""
+
+    def commit(self) -> None:
+        """Commit; may be called again after ``CommitInDoubt``.
+
+        Raises ``CommitInDoubt`` where the answer was lost, ``TransientStoreError`` where the
+        transaction is surely gone, ``HandlerMisuse`` where the handler broke it.
+        """
+
+    def abort(self) -> None:
+        """Roll back. Never raises: what cannot be told to the server, the server forgets."""
+
+
+class StoreSession(Scope[S_co], Protocol[S_co]):
+    """A reader's long-lived session with the store; used by one thread at a time."""
+
+    def claim(
+        self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]
+    ) -> Claims:
+        """Raise the epoch of the rows of ``partitions``, own them, and return their positions.
+
+        A partition without a row is left out, unless ``starts`` has it: then the row is made. A
+        ``Start`` for a row that exists replaces its position (a hand-over to or from Kafka's
+        group). Takes a constant number of round trips. A row held by the open transaction of a
+        former owner is freed by ending that owner's session. Raises ``TransientStoreError``.
+        """
+
+    def positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
+        """Read the rows from the primary, never older than our own last write."""
+
+    def release(self, moves: Sequence[Move]) -> None:
+        """Note that rows which are still ours have no live owner any more."""
+
+    def transaction(self) -> Transaction[S_co]:
+        """Open a transaction."""
+
+    def translate(self, error: BaseException) -> BaseException:
+        """Return ``TransientStoreError`` for what the database asks to be tried again.
+
+        Anything else, an error of the handler or of its data, is returned as it is.
+        """
+
+    def close(self) -> None:
+        """End the session; open transactions are rolled back."""
+
+
+@runtime_checkable
+class Store(Protocol[S_co]):
+    """A transactional database that keeps positions and the users' writes together."""
+
+    @property
+    def transaction_seconds(self) -> float | None:
+        """How long a transaction may take, from its begin to its commit; None: no limit."""
+
+    def setup(self) -> None:
+        """Make what the store needs; idempotent, safe when many start at once.
+
+        Raises ``ConfigurationError`` where the database cannot do what is promised.
+        """
+
+    def open(self, group: str, owner: str) -> StoreSession[S_co]:
+        """Open a session for one reader; ``owner`` is unique among all readers, ever."""
+
+    def close(self) -> None:
+        """Close what the store opened itself."""
