@@ -5,6 +5,7 @@ the process that started them is gone, also after Ctrl-C and after SIGKILL.
 """
 
 from eoconsumer.servers.kafka import KafkaBroker
+from eoconsumer.servers.mock import MockKafka
 from eoconsumer.servers.mongo import MongoNode, MongoReplicaSet
 
-__all__ = ["KafkaBroker", "MongoNode", "MongoReplicaSet"]
+__all__ = ["KafkaBroker", "MockKafka", "MongoNode", "MongoReplicaSet"]

@@ -10,9 +10,11 @@ from collections.abc import Mapping
 from pathlib import Path
 
 from confluent_kafka import KafkaException
-from confluent_kafka.admin import AdminClient, NewTopic
+from confluent_kafka.admin import AdminClient
+from confluent_kafka.cimpl import NewTopic
 
-from eoconsumer.servers.jars import find_java, kafka_jars
+from eoconsumer.servers.jars import kafka_jars
+from eoconsumer.servers.java import find_java
 from eoconsumer.servers.process import ServerProcess, free_port
 
 SETTINGS = {
@@ -28,7 +30,9 @@ SETTINGS = {
     "share.coordinator.state.topic.replication.factor": "1",
     "share.coordinator.state.topic.min.isr": "1",
     "auto.create.topics.enable": "false",
-    "log.cleaner.dedupe.buffer.size": "16777216",
+    # A killed broker may return only when the controller has given up its old registration.
+    "broker.heartbeat.interval.ms": "300",
+    "broker.session.timeout.ms": "3000",
     # Short tests: a group forms at once, and members may be declared dead within a second.
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
@@ -132,7 +136,7 @@ class KafkaBroker(ServerProcess):
         ).stdout
 
     def _admin(self) -> AdminClient:
-        return AdminClient({"bootstrap.servers": self.bootstrap_servers})
+        return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
 
     def _java(self, main_class: str) -> list[str]:
         return [str(find_java()), *JVM_FLAGS, "-cp", f"{kafka_jars()}/*", main_class]

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.util
 import os
 import shutil
@@ -12,7 +13,7 @@ from types import TracebackType
 from typing import Any, Self
 
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.servers.process import ServerProcess
@@ -20,6 +21,7 @@ from eoconsumer.servers.process import ServerProcess
 REPLICA_SET = "rs0"
 ELECTION_TIMEOUT_MS = 2000
 PROBE_TIMEOUT_MS = 1000
+POLL_SECONDS = 0.02
 
 
 class MongoNode(ServerProcess):
@@ -134,15 +136,16 @@ class MongoReplicaSet:
         Raises:
             ConfigurationError: when mongod is missing or a node does not come up; the message
                 holds the last lines of its log.
+            TimeoutError: when the nodes do not form a replica set in time.
         """
+        deadline = time.monotonic() + timeout
         try:
             for node in self.nodes:
                 node.launch()
             for node in self.nodes:
-                node.wait_until_ready(timeout)
-            self._initiate()
-            self.wait_for_primary(timeout)
-            self.wait_until_healthy(timeout)
+                node.wait_until_ready(deadline - time.monotonic())
+            self._initiate(deadline)
+            self.wait_until_healthy(deadline - time.monotonic())
         except BaseException:
             self.stop()
             raise
@@ -181,7 +184,7 @@ class MongoReplicaSet:
             except LookupError:
                 if time.monotonic() > deadline:
                     raise TimeoutError(f"No primary within {timeout:g} s: {self.url}") from None
-                time.sleep(0.02)
+                time.sleep(POLL_SECONDS)
 
     def wait_until_healthy(self, timeout: float = 30.0) -> None:
         """Wait until every node that is alive is the primary or a secondary of the set.
@@ -193,7 +196,7 @@ class MongoReplicaSet:
         while waiting := [node.port for node in self.nodes if node.alive and not _member(node)]:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Not healthy within {timeout:g} s: nodes on {waiting}")
-            time.sleep(0.02)
+            time.sleep(POLL_SECONDS)
 
     def __enter__(self) -> Self:
         """Start the replica set."""
@@ -213,7 +216,7 @@ class MongoReplicaSet:
     def _hosts(self) -> list[str]:
         return [f"127.0.0.1:{node.port}" for node in self.nodes]
 
-    def _initiate(self) -> None:
+    def _initiate(self, deadline: float) -> None:
         members = [{"_id": number, "host": host} for number, host in enumerate(self._hosts)]
         config = {
             "_id": REPLICA_SET,
@@ -222,6 +225,14 @@ class MongoReplicaSet:
         }
         with MongoClient[dict[str, Any]](self.nodes[0].url) as client:
             client.admin.command("replSetInitiate", config)
+            # Nobody stands for election before a whole election timeout has passed, unless told to.
+            # The first nudges are refused: the others have not heard of the set yet.
+            while not client.admin.command("hello")["isWritablePrimary"]:
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"The new replica set elected no primary: {self.url}")
+                with contextlib.suppress(OperationFailure):
+                    client.admin.command("replSetStepUp")
+                time.sleep(POLL_SECONDS)
 
 
 def find_mongod() -> Path:

@@ -52,6 +52,8 @@ class ServerProcess:
         """The server's temporary folder: made when first asked for, removed by :meth:`stop`."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix=f"eoconsumer-{self.name}-"))
+            self._owner = os.getpid()
+            atexit.register(self.stop)
         return self._folder
 
     @property
@@ -86,7 +88,7 @@ class ServerProcess:
             self.launch()
             self.wait_until_ready(timeout)
         except BaseException:
-            self.stop()
+            self.kill()
             raise
 
     def launch(self) -> None:
@@ -94,11 +96,9 @@ class ServerProcess:
         if self.alive:
             return
         command = self.command()
-        self._owner = os.getpid()
-        atexit.register(self.stop)
         with self.log.open("ab") as log:
             self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", GUARD, str(self._owner), self.folder, *command],
+                [sys.executable, "-I", "-S", GUARD, str(os.getpid()), self.folder, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -206,12 +206,17 @@ def free_port() -> int:
 
     From that range some client could take the port while its server is down for a restart.
     """
-    while True:
-        port = random.randrange(15_000, 32_000)
-        with socket.socket() as probe:
-            probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
-            try:
-                probe.bind(("127.0.0.1", port))
-            except OSError:
-                continue
-        return port
+    while not is_free(port := random.randrange(15_000, 32_000)):
+        pass
+    return port
+
+
+def is_free(port: int) -> bool:
+    """Whether a server could listen on ``port`` now."""
+    with socket.socket() as probe:
+        probe.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        try:
+            probe.bind(("127.0.0.1", port))
+        except OSError:
+            return False
+    return True

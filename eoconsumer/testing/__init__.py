@@ -1,0 +1,1 @@
+"""What helps to test consumers: for users of the library and for the library itself."""
