@@ -55,8 +55,8 @@ class StoreSession(Scope[S_co], Protocol[S_co]):
         """Raise the epoch of the rows of ``partitions``, own them, and return their positions.
 
         A partition without a row is left out, unless ``starts`` has it: then the row is made. A
-        ``Start`` for a row that exists replaces its position (a hand-over to or from Kafka's
-        group). Takes a constant number of round trips. A row held by the open transaction of a
+        row that exists keeps its position, unless its ``Start`` says which epoch it ``replaces``
+        and the row still has that epoch. Takes a constant number of round trips. A row held by the open transaction of a
         former owner is freed by ending that owner's session. Raises ``TransientStoreError``.
         """
 

@@ -19,7 +19,6 @@ from eoconsumer.core.effects import (
 )
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.ownership import Ownership
-from eoconsumer.core.partition import Partition
 from eoconsumer.core.positions import Move, Position
 from eoconsumer.core.settings import Settings
 from eoconsumer.errors import CommitInDoubt, Fenced, StoreError, TransientStoreError
@@ -63,16 +62,18 @@ class Commits(Ownership):
         messages = self.unstored_messages + coming
         return messages > 0 and (messages >= self.settings.commit_batch or now >= self._advance_at)
 
-    def finish(self, going: Sequence[Partition]) -> Effects[None]:
-        """Store what was handled of ``going`` and is not stored yet, before it goes."""
-        keys = {partition.key for partition in going}
-        moves = tuple(move for move in self.unstored() if move.partition in keys)
-        if moves:
-            try:
-                yield from self.advance(moves)
-            except StoreError as error:
-                # At-least-once: the next owner handles these messages once more.
-                yield Report("advance_failed", {"error": error})
+    def finish(self) -> Effects[None]:
+        """Store what was handled and is not stored yet, before partitions go."""
+        moves = self.unstored()
+        if not moves:
+            return
+        try:
+            yield from self.advance(moves)
+        except Fenced as fenced:
+            yield from self.fence(fenced.partitions)
+        except StoreError as error:
+            # At-least-once: the next owner handles these messages once more.
+            yield Report("advance_failed", {"error": error})
 
     # --- outside a transaction --------------------------------------------------------------
 

@@ -156,7 +156,7 @@ class Resolve:  # -> dict[TopicPartition, Start] ! PositionError, BrokerError
 
 @dataclass(frozen=True, slots=True)
 class Assign:  # -> None
-    """Fetch these partitions from these offsets on."""
+    """Fetch these partitions from these offsets on; a pause of them is over."""
 
     positions: Mapping[TopicPartition, int]
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from dataclasses import replace
 
 from eoconsumer.core.effects import (
     Assign,
@@ -84,7 +85,7 @@ class Ownership:
         """Kafka takes ``keys`` away: nothing of them commits after this. ``lost``: no writes."""
         going = [self.partitions[key] for key in keys if key in self.partitions]
         if not lost:
-            yield from self.finish(going)
+            yield from self.finish()
             yield from self.mirror(force=True)
         yield Revoked(tuple(p.key for p in going))
         owned = [p.move(p.stored) for p in going if p.live]
@@ -99,8 +100,8 @@ class Ownership:
                 # The next owner claims the row all the same; it only takes a little longer.
                 yield Report("release_failed", {"error": error})
 
-    def finish(self, going: Sequence[Partition]) -> Effects[None]:
-        """Store what was handled of ``going`` and is not stored yet, before it goes."""
+    def finish(self) -> Effects[None]:
+        """Store what was handled and is not stored yet, before partitions go."""
         raise NotImplementedError
 
     def mirror(self, *, force: bool = False) -> Effects[None]:
@@ -134,7 +135,9 @@ class Ownership:
             for key in starts:
                 positions.pop(key, None)
             positions.update(claims.positions)
-        return positions
+        # Another claim came between our two and has yet to write what it resolved: not ours.
+        in_kafka = self.settings.positions == "kafka"
+        return {key: row for key, row in positions.items() if row.handed_over == in_kafka}
 
     def _starts(
         self, keys: tuple[TopicPartition, ...], claims: Claims
@@ -155,13 +158,15 @@ class Ownership:
         }
         starts |= (yield Resolve(new)) if new else {}
         for key, row in rows.items():
-            # The group knows nothing of a row that was handed over: the row is all there is.
-            starts.setdefault(key, Start(row.next_offset, 0))
+            if key in starts or to_kafka or row.handed_over:
+                # No commit in the group: the row is all there is.
+                offset = starts[key].next_offset if key in starts else row.next_offset
+                starts[key] = Start(offset, 0, replaces=row.epoch)
         if not to_kafka:
-            return {k: s for k, s in starts.items() if k not in rows or rows[k].handed_over}
+            return starts
         # First the group, then the mark that the group is the truth: a crash in between is safe.
         yield CommitGroup({key: start.next_offset for key, start in starts.items()})
-        return {k: Start(s.next_offset, s.partitions, True) for k, s in starts.items()}
+        return {key: replace(start, handed_over=True) for key, start in starts.items()}
 
     def _policy(self, key: TopicPartition, claims: Claims) -> str | int:
         """Return where ``key`` starts, which was never claimed and has no commit in the group."""

@@ -28,12 +28,15 @@ class Start:
     """Where a partition starts that has no row yet: what its row is made from, at the claim.
 
     ``partitions`` is how many partitions the topic has now; the store remembers it for the group,
-    so that partitions added later are known as such.
+    so that partitions added later are known as such. Where ``replaces`` is an epoch, a row exists
+    and its position is replaced, if it still has that epoch (a hand-over to or from Kafka's
+    group); else a row that exists already is left as it is: somebody else made it meanwhile.
     """
 
     next_offset: int
     partitions: int
     handed_over: bool = False
+    replaces: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

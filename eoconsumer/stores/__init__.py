@@ -1,0 +1,1 @@
+"""The stores: one folder or file for each database."""

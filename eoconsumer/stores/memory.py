@@ -1,0 +1,224 @@
+"""A store in memory: it defines the meaning of the contract, and serves tests.
+
+Transactions are optimistic: writes are buffered, and what a transaction moved is compared once
+more when it commits, so the first committer wins as under snapshot isolation.
+"""
+
+from __future__ import annotations
+
+import threading
+from collections import defaultdict
+from collections.abc import Mapping, Sequence
+from dataclasses import dataclass
+from types import TracebackType
+from typing import NamedTuple
+
+from eoconsumer.core.positions import Claims, DeadLetter, Move, Position, Start
+from eoconsumer.errors import Fenced, HandlerMisuse, TransientStoreError
+from eoconsumer.message import TopicPartition
+
+
+class Key(NamedTuple):
+    """What a row is found by."""
+
+    group: str
+    partition: TopicPartition
+
+
+@dataclass(slots=True)
+class Row:
+    """The stored position of one partition."""
+
+    next_offset: int
+    epoch: int
+    owner: str
+    handed_over: bool = False
+
+
+class MemorySession:
+    """The native session of the in-memory store: lists of values, by name."""
+
+    def __init__(self, tables: dict[str, list[object]]) -> None:
+        """Write to ``tables``."""
+        self._tables = tables
+
+    def append(self, table: str, value: object) -> None:
+        """Add ``value`` to the list called ``table``."""
+        self._tables[table].append(value)
+
+
+class MemoryStore:
+    """A store in this process's memory; ``tables`` holds what handlers appended."""
+
+    def __init__(self) -> None:
+        """Start empty."""
+        self.tables: dict[str, list[object]] = defaultdict(list)
+        self.rows: dict[Key, Row] = {}
+        self.known: dict[tuple[str, str], int] = {}
+        self.dead_letters: list[DeadLetter] = []
+        self.lock = threading.RLock()
+        self.transaction_seconds: float | None = None
+
+    def setup(self) -> None:
+        """Nothing to make."""
+
+    def open(self, group: str, owner: str) -> MemoryStoreSession:
+        """Open a session for one reader."""
+        return MemoryStoreSession(self, group, owner)
+
+    def close(self) -> None:
+        """Nothing to close."""
+
+    def ours(self, row: Row, move: Move) -> bool:
+        """Whether ``move`` may change ``row``: the fence. Both halves of it matter."""
+        return row.epoch == move.epoch and row.next_offset == move.expected
+
+    def apply(self, group: str, moves: Sequence[Move]) -> list[TopicPartition]:
+        """Move every row that is still as ``moves`` expect; return the partitions that are not."""
+        gone = []
+        for move in moves:
+            row = self.rows.get(Key(group, move.partition))
+            if row is None or not self.ours(row, move):
+                gone.append(move.partition)
+            else:
+                row.next_offset = move.upto
+        return gone
+
+
+class MemoryStoreSession:
+    """One reader's session with a ``MemoryStore``."""
+
+    def __init__(self, store: MemoryStore, group: str, owner: str) -> None:
+        """Open for ``owner`` in ``group``."""
+        self._store = store
+        self._group = group
+        self._owner = owner
+        self.session = MemorySession(store.tables)
+
+    def claim(
+        self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]
+    ) -> Claims:
+        """Raise the epochs, own the rows, return the positions; make rows from ``starts``."""
+        store, positions = self._store, {}
+        with store.lock:
+            for partition, start in starts.items():
+                key = Key(self._group, partition)
+                row = store.rows.setdefault(key, Row(start.next_offset, 0, "", start.handed_over))
+                if row.epoch == start.replaces:
+                    row.next_offset, row.handed_over = start.next_offset, start.handed_over
+                store.known.setdefault((self._group, partition.topic), start.partitions)
+            for partition in partitions:
+                found = store.rows.get(Key(self._group, partition))
+                if found is not None:
+                    found.epoch += 1
+                    found.owner = self._owner
+                    positions[partition] = _position(found)
+            known = {t: n for (group, t), n in store.known.items() if group == self._group}
+        return Claims(positions, known)
+
+    def positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
+        """Read the rows."""
+        with self._store.lock:
+            rows = {p: self._store.rows.get(Key(self._group, p)) for p in partitions}
+            return {p: _position(row) for p, row in rows.items() if row is not None}
+
+    def release(self, moves: Sequence[Move]) -> None:
+        """Clear the owner of rows that are still ours."""
+        with self._store.lock:
+            for move in moves:
+                row = self._store.rows.get(Key(self._group, move.partition))
+                if row is not None and row.epoch == move.epoch:
+                    row.owner = ""
+
+    def advance(self, moves: Sequence[Move]) -> None:
+        """Move what is still ours; raise ``Fenced`` with the rest."""
+        with self._store.lock:
+            gone = self._store.apply(self._group, moves)
+        if gone:
+            raise Fenced(gone)
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep dead letters."""
+        with self._store.lock:
+            self._store.dead_letters.extend(letters)
+
+    def transaction(self) -> MemoryTransaction:
+        """Open a transaction."""
+        return MemoryTransaction(self._store, self._group)
+
+    def translate(self, error: BaseException) -> BaseException:
+        """Nothing that happens in memory is transient."""
+        return error
+
+    def close(self) -> None:
+        """Nothing is held."""
+
+
+class MemoryTransaction:
+    """Buffered writes that become visible together, or never."""
+
+    def __init__(self, store: MemoryStore, group: str) -> None:
+        """Begin."""
+        self._store = store
+        self._group = group
+        self._tables: dict[str, list[object]] = defaultdict(list)
+        self._letters: list[DeadLetter] = []
+        self._moves: tuple[Move, ...] = ()
+        self._over = False
+        self.session = MemorySession(self._tables)
+
+    def advance(self, moves: Sequence[Move]) -> None:
+        """Compare now, so that a former owner learns at once; move at the commit."""
+        store = self._store
+        with store.lock:
+            rows = {m: store.rows.get(Key(self._group, m.partition)) for m in moves}
+        gone = [m.partition for m, row in rows.items() if row is None or not store.ours(row, m)]
+        if gone:
+            raise Fenced(gone)
+        self._moves = (*self._moves, *moves)
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Keep dead letters once this commits."""
+        self._letters.extend(letters)
+
+    def commit(self) -> None:
+        """Compare again and make everything visible; a second call does nothing."""
+        store = self._store
+        with store.lock:
+            if self._over:
+                return
+            rows = [(m, store.rows.get(Key(self._group, m.partition))) for m in self._moves]
+            if any(row is None or not store.ours(row, move) for move, row in rows):
+                self.abort()
+                raise TransientStoreError("Write conflict: another owner moved a row meanwhile.")
+            self._over = True
+            store.apply(self._group, self._moves)
+            for table, values in self._tables.items():
+                store.tables[table].extend(values)
+            store.dead_letters.extend(self._letters)
+
+    def abort(self) -> None:
+        """Forget everything."""
+        self._over = True
+
+    def __enter__(self) -> MemoryTransaction:
+        """Begin."""
+        if self._over:
+            raise HandlerMisuse("This transaction is over; open another one.")
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit, or abort if there was an error."""
+        if error is None:
+            self.commit()
+        else:
+            self.abort()
+
+
+def _position(row: Row) -> Position:
+    return Position(row.next_offset, row.epoch, row.owner, row.handed_over)

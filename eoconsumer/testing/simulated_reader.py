@@ -1,0 +1,229 @@
+"""One reader of the simulator: the real core, over a simulated Kafka and an in-memory store."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Mapping
+from typing import TYPE_CHECKING, Any, TypeAlias
+
+from eoconsumer.core import effects as fx
+from eoconsumer.core.positions import Claims, Position, Start
+from eoconsumer.errors import CommitInDoubt, EOConsumerError, TransientStoreError
+from eoconsumer.message import Message, TopicPartition
+from eoconsumer.stores.memory import MemoryStoreSession, MemoryTransaction
+from eoconsumer.testing.simulated_kafka import Member
+
+if TYPE_CHECKING:
+    from eoconsumer.testing.simulator import World
+
+GROUP = "simulated"
+EFFECTS = "effects"
+Place: TypeAlias = tuple[TopicPartition, int]
+
+_ANYWHERE = frozenset({"crash", "zombie", "rebalance"})
+_POSSIBLE: Mapping[type, frozenset[str]] = {
+    fx.Poll: _ANYWHERE | {"stop"},
+    fx.Claim: _ANYWHERE | {"transient", "lost_reply"},
+    fx.ReadPositions: _ANYWHERE | {"transient"},
+    fx.Release: _ANYWHERE | {"transient"},
+    fx.Begin: _ANYWHERE | {"transient"},
+    fx.Handle: _ANYWHERE | {"transient", "bad"},
+    fx.Advance: _ANYWHERE | {"transient", "lost_reply"},
+    fx.Commit: _ANYWHERE | {"transient", "lost_reply", "late_commit"},
+}
+
+
+class Gone(Exception):  # noqa: N818 - not an error: the simulated process has ended
+    """The simulated process has ended, by a crash or by a clean stop."""
+
+
+class NotYet(Exception):  # noqa: N818 - not an error: the effect is still to be done
+    """The effect has no result yet; the next step of the reader goes on with it."""
+
+
+class SimulatedReader:
+    """Carries out the effects of one ``Flow``, one at a step."""
+
+    def __init__(self, world: World) -> None:
+        """Start, and join the group."""
+        self.world = world
+        self.flow = world.plan.make_flow(world.settings)
+        self.store: MemoryStoreSession = world.store.open(GROUP, f"reader-{id(self)}")
+        self.member = Member()
+        self.transaction: MemoryTransaction | None = None
+        self.moves: tuple[Any, ...] = ()
+        self.asleep_until = 0.0
+        # The loop at the bottom; a rebalance that came up in its poll on top.
+        self.stack: list[tuple[fx.Effects[None], Callable[[], None]]] = []
+        self.poll: fx.Poll
+        self._push(self.flow.read(), self._leave)
+        world.group.join(self.member)
+
+    def step(self) -> None:
+        """Do one effect, and let the core say what comes next."""
+        effects, done = self.stack[-1]
+        try:
+            try:
+                result = self._do(self.effect)
+            except NotYet:
+                return
+            except EOConsumerError as error:
+                self.effect = effects.throw(error)
+            else:
+                self.effect = effects.send(result)
+        except StopIteration:
+            self.stack.pop()
+            done()
+        except EOConsumerError as error:
+            raise Gone from error  # a driver would restart this reader
+
+    def _push(self, effects: fx.Effects[None], done: Callable[[], None]) -> None:
+        self.stack.append((effects, done))
+        self.effect: Any = next(effects)
+
+    def _leave(self) -> None:
+        raise Gone
+
+    def _do(self, effect: Any) -> object:
+        """Carry out ``effect``, with what the schedule lets go wrong."""
+        special = _POSSIBLE.get(type(effect))
+        fault = self.world.fault(special or _ANYWHERE, 0.15 if special else 0.02)
+        if fault == "crash" and self.world.chance.random() < 0.5:
+            raise Gone
+        if fault == "zombie":
+            self.world.group.expire(self.member)
+            self.asleep_until = self.world.now + self.world.chance.uniform(0.1, 4)
+            raise NotYet
+        if fault == "rebalance":
+            self.world.group.balance(self.world.chance.randrange(4))
+        if fault == "transient":
+            raise self._transient(effect)
+        if fault == "late_commit":
+            raise self._late()
+        if fault == "stop":
+            return None
+        method = getattr(self, f"_{type(effect).__name__.lower()}", None)
+        result = method(effect, fault) if method else None
+        if fault == "crash":
+            raise Gone
+        if fault == "lost_reply":
+            raise CommitInDoubt if isinstance(effect, fx.Commit) else TransientStoreError
+        return result
+
+    def _transient(self, effect: object) -> EOConsumerError:
+        if isinstance(effect, fx.Handle) and self.transaction is None:
+            # Outside a transaction an error of the database is an error of one message.
+            failure = fx.RunFailed(effect.run.partition, effect.run.messages[0].offset)
+            failure.__cause__ = TransientStoreError()
+            return failure
+        if isinstance(effect, fx.Commit) and self.transaction is not None:
+            self.transaction.abort()
+        return TransientStoreError()
+
+    def _late(self) -> CommitInDoubt:
+        from eoconsumer.testing.simulator import Late
+
+        assert self.transaction is not None
+        due = self.world.now + self.world.chance.uniform(0, 3)
+        self.world.late.append(Late(due, self, self.transaction, self.moves))
+        return CommitInDoubt()
+
+    # --- Kafka ------------------------------------------------------------------------------
+
+    def _poll(self, poll: fx.Poll, _: str | None) -> dict[TopicPartition, list[Message]]:
+        member, group = self.member, self.world.group
+        if member.news:
+            kind, key = member.news.popleft()
+            if kind == "assigned":
+                self._push(self.flow.assigned([key]), lambda: self._again(poll))
+            else:
+                member.fetching.pop(key, None)
+                lost = kind == "lost"
+                self._push(self.flow.revoked([key], lost=lost), lambda: self._back(poll, key))
+            raise NotYet
+        if member not in group.members:
+            group.join(member)
+            raise NotYet
+        fetched = {}
+        for key, offset in member.fetching.items():
+            count = self.world.chance.randint(0, poll.messages)
+            messages = self.world.log.fetch(key, offset, count)
+            if messages and key not in member.paused:
+                fetched[key] = messages
+                member.fetching[key] = messages[-1].offset + 1
+        if not fetched:
+            self.asleep_until = self.world.now + poll.seconds
+        return fetched
+
+    def _again(self, poll: fx.Poll) -> None:
+        self.effect = poll
+
+    def _back(self, poll: fx.Poll, key: TopicPartition) -> None:
+        self.world.group.given_back(self.member, key)
+        self.effect = poll
+
+    def _resolve(self, effect: fx.Resolve, _: str | None) -> dict[TopicPartition, Start]:
+        return {key: Start(0, self.world.plan.partitions) for key in effect.policies}
+
+    def _assign(self, effect: fx.Assign, _: str | None) -> None:
+        self.member.fetching.update(effect.positions)
+        self.member.paused.difference_update(effect.positions)
+
+    def _pause(self, effect: fx.Pause, _: str | None) -> None:
+        self.member.paused.add(effect.partition)
+
+    def _resume(self, effect: fx.Resume, _: str | None) -> None:
+        self.member.paused.discard(effect.partition)
+        if effect.partition in self.member.fetching:  # librdkafka may go back a little here
+            self.member.fetching[effect.partition] -= self.world.chance.randint(0, 2)
+
+    # --- the store and the handler -----------------------------------------------------------
+
+    def _claim(self, effect: fx.Claim, _: str | None) -> Claims:
+        claims = self.store.claim(effect.partitions, effect.starts)
+        self.world.claimed(self, tuple(claims.positions))
+        return claims
+
+    def _readpositions(
+        self, effect: fx.ReadPositions, _: str | None
+    ) -> dict[TopicPartition, Position]:
+        return self.store.positions(effect.partitions)
+
+    def _release(self, effect: fx.Release, _: str | None) -> None:
+        self.store.release(effect.moves)
+
+    def _begin(self, *_: object) -> None:
+        self.transaction = self.store.transaction()
+
+    def _handle(self, effect: fx.Handle, fault: str | None) -> None:
+        live = effect.run.live
+        if not live:
+            return
+        broken = self.world.chance.randrange(len(live)) if fault in ("crash", "bad") else len(live)
+        session = (self.transaction or self.store).session
+        for message in live[:broken]:
+            session.append(EFFECTS, (effect.run.partition, message.offset))
+        if fault == "bad":
+            raise fx.RunFailed(effect.run.partition, live[broken].offset) from ValueError("bad")
+
+    def _advance(self, effect: fx.Advance, _: str | None) -> None:
+        self.moves = effect.moves
+        if self.transaction is not None:
+            self.transaction.advance(effect.moves)
+        else:
+            self.world.land(self, effect.moves, lambda: self.store.advance(effect.moves))
+
+    def _commit(self, *_: object) -> None:
+        assert self.transaction is not None
+        self.world.land(self, self.moves, self.transaction.commit)
+
+    def _abort(self, *_: object) -> None:
+        self.transaction = None
+
+    def _now(self, *_: object) -> float:
+        return self.world.now
+
+    def _chance(self, *_: object) -> float:
+        return self.world.chance.random()
+
+    def _sleep(self, effect: fx.Sleep, _: str | None) -> None:
+        self.asleep_until = self.world.now + effect.seconds

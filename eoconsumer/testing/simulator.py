@@ -1,0 +1,210 @@
+"""The third driver: the core under thousands of seeded schedules of crashes and lost replies.
+
+A schedule is one integer. It decides who moves next and what goes wrong: a crash before or after
+any effect, a reply that is lost, a commit that lands late, a process that stands still until its
+partitions belong to another (a zombie), a transient error, a handler that fails.
+"""
+
+from __future__ import annotations
+
+import random
+from collections import Counter, defaultdict
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+
+from eoconsumer.core.flow import Flow
+from eoconsumer.core.modes import Mode
+from eoconsumer.core.positions import Move
+from eoconsumer.core.retry import RetryPolicy
+from eoconsumer.core.settings import Settings
+from eoconsumer.errors import TransientStoreError
+from eoconsumer.message import TopicPartition
+from eoconsumer.stores.memory import Key, MemoryStore, MemoryTransaction
+from eoconsumer.testing.simulated_kafka import Group, Log
+from eoconsumer.testing.simulated_reader import EFFECTS, GROUP, Gone, Place, SimulatedReader
+
+
+@dataclass
+class Outcome:
+    """What a schedule did: effects by place, and what was seen on the way."""
+
+    seed: int
+    produced: set[Place]
+    effects: Counter[Place]
+    finished: bool
+    out_of_order: int
+    faults: Counter[str]
+    broken_claims: int
+    takeovers: list[float]
+
+    @property
+    def lost(self) -> int:
+        """How many messages have no effect."""
+        return sum(1 for place in self.produced if not self.effects[place])
+
+    @property
+    def doubled(self) -> int:
+        """How many effects are one too many."""
+        return sum(count - 1 for count in self.effects.values() if count > 1)
+
+
+@dataclass(frozen=True)
+class Plan:
+    """What a schedule is made of; the guards can be taken out by another store or flow."""
+
+    mode: Mode = Mode.EXACTLY_ONCE
+    faults: frozenset[str] = frozenset(
+        {"crash", "zombie", "transient", "lost_reply", "late_commit", "rebalance", "bad", "stop"}
+    )
+    most_faults: int = 5
+    readers: int = 2
+    partitions: int = 2
+    length: int = 5
+    make_store: Callable[[], MemoryStore] = MemoryStore
+    make_flow: Callable[[Settings], Flow] = Flow
+
+
+@dataclass
+class Late:
+    """A commit on its way to the store, whose sender has given up waiting."""
+
+    due: float
+    reader: SimulatedReader
+    transaction: MemoryTransaction
+    moves: Sequence[Move]
+
+
+class World:
+    """One schedule: a topic, a group, a store, and the readers that come and go."""
+
+    def __init__(self, seed: int, plan: Plan) -> None:
+        """Set everything up from ``seed``."""
+        self.chance = random.Random(seed)
+        self.seed, self.plan, self.now = seed, plan, 0.0
+        self.log = Log(plan.partitions, plan.length)
+        self.store = plan.make_store()
+        self.group = Group(self.log.messages)
+        self.settings = Settings(
+            mode=plan.mode,
+            start="earliest",
+            batch_size=self.chance.randint(1, 4),
+            retry=RetryPolicy(attempts=1_000),
+            on_poison="skip",
+            commit_batch=self.chance.randint(1, 4),
+            commit_interval=self.chance.choice((0.0, 1.0)),
+            commit_timeout=self.chance.choice((0.0, 1.0)),
+            mirror=False,
+        )
+        self.budget = self.chance.randint(0, plan.most_faults)
+        self.late: list[Late] = []
+        self.faults: Counter[str] = Counter()
+        self.claimer: dict[TopicPartition, SimulatedReader] = {}
+        self.claimed_at: dict[TopicPartition, float] = {}
+        self.broken_claims = 0
+        self.takeovers: list[float] = []
+        self.births: list[float] = []
+        self.readers = [SimulatedReader(self) for _ in range(plan.readers)]
+
+    # --- time -------------------------------------------------------------------------------
+
+    def run(self, most_steps: int = 4_000) -> Outcome:
+        """Play the schedule until everything is consumed."""
+        steps = 0
+        while not self._finished() and steps < most_steps:
+            steps += 1
+            self.now += 0.01
+            self._land()
+            self._restart()
+            awake = [r for r in self.readers if r.asleep_until <= self.now]
+            if awake:
+                self._step(self.chance.choice(awake))
+            else:
+                wakes = [r.asleep_until for r in self.readers] + self.births
+                self.now = max(self.now, min([*wakes, *(late.due for late in self.late)]))
+        return self._outcome(finished=steps < most_steps)
+
+    def _step(self, reader: SimulatedReader) -> None:
+        try:
+            reader.step()
+        except Gone:
+            self.readers.remove(reader)
+            self.group.leave(reader.member)
+            self.births.append(self.now + 1)
+
+    def _restart(self) -> None:
+        while self.births and self.births[0] <= self.now:
+            self.births.pop(0)
+            self.readers.append(SimulatedReader(self))
+
+    def _land(self) -> None:
+        for late in [late for late in self.late if late.due <= self.now]:
+            self.late.remove(late)
+            try:
+                self.land(late.reader, late.moves, late.transaction.commit)
+            except TransientStoreError:
+                self.faults["late_refused"] += 1
+
+    # --- what goes wrong --------------------------------------------------------------------
+
+    def fault(self, possible: frozenset[str], odds: float) -> str | None:
+        """Draw what goes wrong at the next effect, of what is ``possible`` there."""
+        if self.budget <= 0 or self.chance.random() > odds:
+            return None
+        kinds = sorted(possible & self.plan.faults)
+        if not kinds:
+            return None
+        self.budget -= 1
+        kind = self.chance.choice(kinds)
+        self.faults[kind] += 1
+        return kind
+
+    # --- what is watched --------------------------------------------------------------------
+
+    def claimed(self, reader: SimulatedReader, keys: Sequence[TopicPartition]) -> None:
+        """Note who claimed last."""
+        for key in keys:
+            if self.claimer.get(key) not in (None, reader):
+                self.claimed_at[key] = self.now
+            self.claimer[key] = reader
+
+    def land(
+        self, reader: SimulatedReader, moves: Sequence[Move], write: Callable[[], None]
+    ) -> None:
+        """Let ``write`` change the store, and check who changed which row."""
+        rows = {key: row.next_offset for key, row in self.store.rows.items()}
+        write()
+        for move in moves:
+            key = Key(GROUP, move.partition)
+            if self.store.rows[key].next_offset != rows[key]:
+                self.broken_claims += self.claimer[move.partition] is not reader
+                began = self.claimed_at.pop(move.partition, None)
+                if began is not None:
+                    self.takeovers.append(self.now - began)
+
+    def _finished(self) -> bool:
+        rows = self.store.rows
+        return not self.late and all(
+            (row := rows.get(Key(GROUP, key))) is not None and row.next_offset >= self.log.end(key)
+            for key in self.log.messages
+        )
+
+    def _outcome(self, *, finished: bool) -> Outcome:
+        places: list[Place] = self.store.tables[EFFECTS]  # type: ignore[assignment]
+        by_partition: dict[TopicPartition, list[int]] = defaultdict(list)
+        for key, offset in places:
+            by_partition[key].append(offset)
+        return Outcome(
+            seed=self.seed,
+            produced={(key, m.offset) for key, log in self.log.messages.items() for m in log},
+            effects=Counter(places),
+            finished=finished,
+            out_of_order=sum(offsets != sorted(offsets) for offsets in by_partition.values()),
+            faults=self.faults,
+            broken_claims=self.broken_claims,
+            takeovers=self.takeovers,
+        )
+
+
+def simulate(seed: int, plan: Plan | None = None) -> Outcome:
+    """Play the schedule of ``seed``; the same seed and plan always give the same outcome."""
+    return World(seed, plan or Plan()).run()
