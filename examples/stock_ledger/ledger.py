@@ -7,7 +7,7 @@ guards them: a row that is stored twice must be *seen* twice, by `check` and by 
 from __future__ import annotations
 
 from datetime import datetime
-from typing import NamedTuple, TypedDict
+from typing import NamedTuple, TypedDict, final
 
 from .documents import BizDoc, Kind
 
@@ -22,6 +22,7 @@ class Source(NamedTuple):
     offset: int
 
 
+@final
 class LedgerRow(TypedDict):
     """One movement of one item in one store: signed quantity (units), price (cents a unit)."""
 
@@ -39,6 +40,7 @@ class LedgerRow(TypedDict):
     handled_at: int
 
 
+@final
 class PayableRow(TypedDict):
     """What a purchase owes to its vendor (cents)."""
 

@@ -16,21 +16,13 @@ The moving weighted cost, in cents:
 from __future__ import annotations
 
 from collections.abc import Iterable
-from typing import NamedTuple, Protocol, Self, TypeVar
+from dataclasses import dataclass, field
+from typing import NamedTuple
 
 from .ledger import LedgerRow
 
 Key = tuple[str, str]
 """A store and an item."""
-
-
-class Derived(Protocol):
-    """The state of one stage for one (store, item)."""
-
-    def after(self, row: LedgerRow) -> Self:
-        """Return the state after one more row."""
-
-    def _asdict(self) -> dict[str, int]: ...
 
 
 class Stock(NamedTuple):
@@ -65,13 +57,23 @@ class Cost(NamedTuple):
         return Cost(quantity, value, value // quantity if quantity else self.average)
 
 
-D = TypeVar("D", bound=Derived)
+@dataclass
+class Derived:
+    """What both stages know: the stock and the cost of each (store, item)."""
 
+    stock: dict[Key, Stock] = field(default_factory=dict)
+    cost: dict[Key, Cost] = field(default_factory=dict)
 
-def fold(start: D, rows: Iterable[LedgerRow], states: dict[Key, D] | None = None) -> dict[Key, D]:
-    """Fold `rows`, in the order given, into `states` (new ones begin at `start`); return them."""
-    states = {} if states is None else states
-    for row in rows:
-        key = (row["store"], row["item"])
-        states[key] = states.get(key, start).after(row)
-    return states
+    def add(self, rows: Iterable[LedgerRow]) -> None:
+        """Fold `rows` in, in the order given."""
+        for row in rows:
+            key = (row["store"], row["item"])
+            self.stock[key] = self.stock.get(key, Stock()).after(row)
+            self.cost[key] = self.cost.get(key, Cost()).after(row)
+
+    def differing(self, other: Derived) -> int:
+        """Return how many (store, item) have another stock or cost in `other`, or none."""
+        return sum(
+            self.stock.get(key) != other.stock.get(key) or self.cost.get(key) != other.cost.get(key)
+            for key in self.stock.keys() | other.stock.keys()
+        )

@@ -1,0 +1,78 @@
+"""One worker process, in any of the three modes or with auto-commit as the control."""
+
+from __future__ import annotations
+
+import signal
+import threading
+from collections.abc import Mapping
+from enum import StrEnum
+
+from eoconsumer.stores.mongo import MongoStore
+
+from . import autocommit
+from .books import Books
+from .consumer import WatchedStockLedger
+from .topic import TopicReader
+from .watch import Watch
+
+
+class RunMode(StrEnum):
+    """How a worker keeps its offsets."""
+
+    EXACTLY_ONCE = "exactly-once"
+    AT_LEAST_ONCE = "at-least-once"
+    AT_MOST_ONCE = "at-most-once"
+    AUTO_COMMIT = "auto-commit"
+
+
+def work(
+    bootstrap: str,
+    store_url: str,
+    topic: str,
+    group: str,
+    mode: RunMode,
+    *,
+    watch: Watch,
+    kafka: Mapping[str, str],
+    until_end: bool,
+) -> None:
+    """Work until SIGINT or SIGTERM; with `until_end` also end where the topic ends now.
+
+    `kafka` are settings for librdkafka. Raises what `Consumer.run` raises; with auto-commit
+    `KafkaException` and `PyMongoError`.
+    """
+    store = MongoStore.connect(store_url)
+    books = Books(store.database)
+    books.setup()
+    if mode is RunMode.AUTO_COMMIT:
+        stopped = threading.Event()
+        for number in (signal.SIGINT, signal.SIGTERM):
+            signal.signal(number, lambda *_: stopped.set())
+        autocommit.run(
+            bootstrap,
+            books,
+            topic,
+            group,
+            watch=watch,
+            kafka=kafka,
+            stop=stopped.is_set,
+            until_end=until_end,
+        )
+        return
+    ledger = WatchedStockLedger(
+        bootstrap,
+        store,
+        watch,
+        topics=[topic],
+        group=group,
+        mode=mode.replace("-", "_"),
+        kafka=kafka,
+    )
+    if not until_end:
+        ledger.run()
+        return
+    with TopicReader(bootstrap, topic) as reader:
+        ends = {(topic, partition): end for partition, end in reader.ends().items() if end}
+    ledger.run_until(
+        lambda now: all(now.positions.get(place, 0) >= end for place, end in ends.items())
+    )
