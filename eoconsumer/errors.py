@@ -55,6 +55,11 @@ class DecodeError(EOConsumerError):
     Mend the decoder or the producer, or set ``on_poison="skip"`` or ``"bury"``.
     """
 
+    def __init__(self, message: str | None = None, *, offset: int | None = None) -> None:
+        """``offset`` is that of the message, where it is known."""
+        super().__init__(message)
+        self.offset = offset
+
 
 class PositionError(EOConsumerError):
     """The stored position does not fit the topic; no message was handled.

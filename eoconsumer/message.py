@@ -108,15 +108,21 @@ class UndecodedMessage(Message[Any]):
 
     __slots__ = ("_error",)
 
-    def __init__(self, raw: RawMessage, error: DecodeError) -> None:
-        """View ``raw``; ``error`` is raised when the handler asks for the value."""
+    def __init__(self, raw: RawMessage, error: Exception) -> None:
+        """View ``raw``; ``error`` is what the decoder raised."""
         super().__init__(raw, None)
         self._error = error
 
     @property
     def value(self) -> Any:
         """Raise ``DecodeError``, so that the message is treated as one that fails."""
-        raise self._error
+        # Only the kind of error is told: its text often quotes the payload.
+        raise DecodeError(
+            f"{self.topic}[{self.partition}]@{self.offset} could not be decoded "
+            f"({type(self._error).__name__}); its offset was not committed. Mend the decoder or "
+            'the producer, or set on_poison="skip" or "bury".',
+            offset=self.offset,
+        ) from self._error
 
 
 @dataclass(frozen=True, slots=True)

@@ -253,7 +253,7 @@ def too_long(batch: Batch, late: OutOfTime) -> RunFailed:
     failure.__cause__ = HandlerFailed(
         f"The handler took {late.seconds:.1f} s for {message!r}, longer than a transaction may "
         "live; it was rolled back. Make the handler faster, or raise "
-        "transactionLifetimeLimitSeconds of the database and transaction_timeout here."
+        "transactionLifetimeLimitSeconds of the database."
     )
     return failure
 

@@ -1,0 +1,100 @@
+"""The settings of a consumer, checked as a whole before anything starts."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from datetime import datetime
+from typing import Any, Literal
+
+from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+
+from eoconsumer.core.modes import Mode
+from eoconsumer.core.retry import RetryPolicy
+from eoconsumer.core.settings import OnPoison, Positions, Settings
+from eoconsumer.errors import ConfigurationError
+
+
+class Config(BaseModel):
+    """All settings of a ``Consumer`` but its handlers; see there for their meaning."""
+
+    model_config = ConfigDict(frozen=True, extra="forbid", arbitrary_types_allowed=True)
+
+    bootstrap_servers: str = Field(min_length=1)
+    group: str = Field(min_length=1)
+    mode: Mode = Mode.EXACTLY_ONCE
+    start: Literal["earliest", "latest", "error", "group"] | int = "earliest"
+    batch_size: int = Field(5_000, ge=1)
+    batch_bytes: int = Field(16 * 1024 * 1024, ge=1)
+    max_partitions: int | None = Field(None, ge=1)
+    readers: int = Field(2, ge=1)
+    retry: RetryPolicy = RetryPolicy()
+    on_poison: OnPoison = "stop"
+    restart: RetryPolicy = RetryPolicy(attempts=10, minimum=0.5, maximum=30.0)
+    commit_batch: int = Field(1_000, ge=1)
+    commit_interval: float = Field(1.0, ge=0)
+    positions: Positions = "store"
+    mirror: bool = True
+    kafka: Mapping[str, Any] = {}
+
+    @field_validator("start", mode="before")
+    @classmethod
+    def _moment(cls, value: object) -> object:
+        """Take a moment as milliseconds since the epoch."""
+        if isinstance(value, datetime):
+            if value.tzinfo is None:
+                raise ValueError("a start without a time zone could be any of 24 moments")
+            return int(value.timestamp() * 1000)
+        return value
+
+    @model_validator(mode="after")
+    def _together(self) -> Config:
+        if self.positions == "kafka" and self.mode is Mode.EXACTLY_ONCE:
+            raise ValueError(
+                'positions="kafka" cannot be exactly-once: an offset in Kafka is not in the '
+                'database\'s transaction; use positions="store", or another mode'
+            )
+        return self
+
+    @classmethod
+    def checked(cls, values: Mapping[str, Any]) -> Config:
+        """Return the settings; raises ``ConfigurationError`` naming each wrong one."""
+        try:
+            return cls(**values)
+        except ValidationError as error:
+            wrong = "; ".join(
+                f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}"
+                for e in error.errors(include_url=False, include_input=False)
+            )
+            raise ConfigurationError(f"{wrong}. Nothing was consumed.") from None
+
+    @property
+    def reader_count(self) -> int:
+        """How many readers there are: never more than there may be partitions or open messages.
+
+        ``commit_batch`` bounds the messages that a kill repeats in the whole process, so its
+        share for each reader must be one at least.
+        """
+        bounds = [self.readers]
+        if self.max_partitions is not None:
+            bounds.append(self.max_partitions)
+        if self.mode is not Mode.EXACTLY_ONCE:
+            bounds.append(self.commit_batch)
+        return min(bounds)
+
+    def of_reader(self, number: int) -> Settings:
+        """Return the share of reader ``number`` (from 0)."""
+        readers = self.reader_count
+        partitions = self.max_partitions
+        return Settings(
+            mode=self.mode,
+            start=self.start,
+            batch_size=self.batch_size,
+            batch_bytes=self.batch_bytes,
+            max_partitions=partitions and partitions // readers + (number < partitions % readers),
+            retry=self.retry,
+            on_poison=self.on_poison,
+            commit_batch=self.commit_batch // readers,
+            commit_interval=self.commit_interval,
+            positions=self.positions,
+            mirror=self.mirror,
+        )

@@ -1,0 +1,49 @@
+"""What can be said about broker and topics before the first message."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import KafkaException
+from confluent_kafka.admin import AdminClient
+
+from eoconsumer.errors import ConfigurationError
+
+#: librdkafka's settings that only a consumer takes; an admin client warns about them.
+_CONSUMER_ONLY = re.compile(
+    r"^(group|isolation|enable\.auto|enable\.partition|auto\.offset|partition\.assign|queued|fetch"
+    r"|max\.poll|session|heartbeat|check\.crcs)|_cb$|^on_commit$"
+)
+
+
+def topics(settings: Mapping[str, Any], seconds: float = 10.0) -> dict[str, int]:
+    """Return the topics with their number of partitions; raises ``ConfigurationError`` where no broker answers."""
+    common: dict[str, Any] = {
+        name: value for name, value in settings.items() if not _CONSUMER_ONLY.search(name)
+    }
+    servers = settings["bootstrap.servers"]
+    try:
+        client = AdminClient({**common, "error_cb": lambda _: None})
+        found = client.list_topics(timeout=seconds).topics
+        return {name: len(topic.partitions) for name, topic in found.items()}
+    except (KafkaException, ValueError, TypeError) as error:
+        first = error.args[0] if error.args else error
+        reason = first.str() if hasattr(first, "str") else str(first)
+        raise ConfigurationError(
+            f"No broker answered at {servers} within {seconds:.0f} s ({reason}). Nothing was "
+            "consumed. Check the address, that the broker runs, and TLS and SASL in kafka=."
+        ) from error
+
+
+def topics_exist(settings: Mapping[str, Any], wanted: Sequence[str]) -> None:
+    """Raise ``ConfigurationError`` for a topic that is not there; patterns may match later."""
+    found = topics(settings)
+    missing = [t for t in wanted if not t.startswith("^") and t not in found]
+    if missing:
+        names = ", ".join(repr(name) for name in missing)
+        raise ConfigurationError(
+            f"The topic {names} does not exist on {settings['bootstrap.servers']}. Nothing was "
+            f"consumed. Create it (kafka-topics --create --topic {missing[0]}), or mend topics=."
+        )

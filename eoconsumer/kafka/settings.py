@@ -1,0 +1,78 @@
+"""The settings of librdkafka: what is refused, what is preset, what passes through."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from typing import Any
+
+from eoconsumer.core.modes import Mode
+from eoconsumer.errors import ConfigurationError
+
+_OURS = {
+    "group.id": "set group= on the consumer instead",
+    "bootstrap.servers": "it is the first argument of the consumer",
+    "metadata.broker.list": "the brokers are the first argument of the consumer",
+    "auto.offset.reset": "use start= instead: it applies only to a partition never seen, and a "
+    "position outside the log is an error, never a silent jump",
+    "default.topic.config": "set the properties of consumers directly",
+}
+_NEVER_TRUE = {
+    "enable.auto.commit": "Kafka would commit offsets on a timer, whether or not the work is done",
+    "auto.commit.enable": "Kafka would commit offsets on a timer, whether or not the work is done",
+    "enable.auto.offset.store": "an offset is stored when the work is done, not when it is read",
+}
+_TRUE = {"true", "t", "1", "yes", "on"}
+
+_PRESET: dict[str, Any] = {
+    "partition.assignment.strategy": "cooperative-sticky",
+    "isolation.level": "read_committed",
+    # Bounds the memory of one reader; librdkafka's own default is 64 MiB for each consumer.
+    "queued.max.messages.kbytes": 16_384,
+    # Partitions that are added, and topics that a pattern newly matches, are seen this soon.
+    "topic.metadata.refresh.interval.ms": 5_000,
+}
+_FORCED: dict[str, Any] = {
+    "enable.auto.commit": False,
+    "enable.auto.offset.store": False,
+    "auto.offset.reset": "error",
+}
+
+
+def client_settings(
+    servers: str, group: str, mode: Mode, user: Mapping[str, Any]
+) -> dict[str, Any]:
+    """Return the settings of a reader's client: the user's over ours, but for what must hold.
+
+    Raises ``ConfigurationError`` with the reason for a setting that would break the guarantee.
+    """
+    for name, value in user.items():
+        if name in _OURS:
+            raise _refused(name, value, _OURS[name])
+        if name in _NEVER_TRUE and str(value).strip().lower() in _TRUE:
+            raise _refused(name, value, _NEVER_TRUE[name])
+    uncommitted = str(user.get("isolation.level", "")).strip().lower() == "read_uncommitted"
+    if mode is Mode.EXACTLY_ONCE and uncommitted:
+        raise _refused(
+            "isolation.level",
+            "read_uncommitted",
+            "messages of aborted transactions would take effect; leave it at read_committed",
+        )
+    preset = dict(_PRESET)
+    if str(user.get("group.protocol", "")).lower() == "consumer":
+        del preset["partition.assignment.strategy"]  # KIP-848: the broker assigns
+    user = {name: value for name, value in user.items() if name != "auto.commit.enable"}
+    return preset | user | _FORCED | {"bootstrap.servers": servers, "group.id": group}
+
+
+def is_incremental(settings: Mapping[str, Any]) -> bool:
+    """Whether rebalances take and give single partitions (cooperative, KIP-848) or all at once."""
+    if str(settings.get("group.protocol", "")).lower() == "consumer":
+        return True
+    return "cooperative" in str(settings.get("partition.assignment.strategy", ""))
+
+
+def _refused(name: str, value: object, reason: str) -> ConfigurationError:
+    shown = "" if name in ("bootstrap.servers", "metadata.broker.list") else f"={value}"
+    return ConfigurationError(
+        f"kafka={{{name!r}: ...}}{shown} is refused: {reason}. Nothing was consumed. Remove it."
+    )

@@ -1,0 +1,240 @@
+"""One reader's Kafka client: fetches from where it is told, and never chooses a position."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any
+
+from confluent_kafka import (
+    OFFSET_END,
+    Consumer,
+    KafkaError,
+    KafkaException,
+)
+from confluent_kafka import Message as KafkaMessage
+from confluent_kafka import TopicPartition as KafkaPartition
+
+from eoconsumer.core.positions import Start
+from eoconsumer.errors import (
+    BrokerError,
+    ConfigurationError,
+    EOConsumerError,
+    OffsetOutOfRange,
+    TopicGone,
+)
+from eoconsumer.kafka import start
+from eoconsumer.kafka.settings import is_incremental
+from eoconsumer.message import TopicPartition
+
+log = logging.getLogger("eoconsumer.kafka")
+Callback = Callable[[list[TopicPartition]], None]
+
+
+class KafkaSource:
+    """A ``confluent_kafka.Consumer`` that starts where the store says."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """Make the client of ``settings``; raises ``ConfigurationError`` for a bad one."""
+        self._incremental = is_incremental(settings)
+        self._paused: set[TopicPartition] = set()
+        self._starts: dict[TopicPartition, int] | None = None  # set inside a callback only
+        self._said: dict[int, float] = {}
+        self._user_error = settings.get("error_cb")
+        self._user_commit = settings.get("on_commit")
+        self.commit_failed: Callable[[list[TopicPartition]], None] = lambda _: None
+        self.max_poll_seconds = int(settings.get("max.poll.interval.ms", 300_000)) / 1000
+        callbacks = {"error_cb": self._error, "on_commit": self._committed}
+        try:
+            self._client = Consumer({**settings, **callbacks})
+        except (KafkaException, ValueError, TypeError) as error:
+            raise ConfigurationError(
+                f"librdkafka refused the settings: {_text(error)}. Nothing was consumed. See "
+                "kafka= of this consumer."
+            ) from error
+
+    def subscribe(
+        self, topics: Sequence[str], assigned: Callback, revoked: Callback, lost: Callback
+    ) -> None:
+        """Join the group; the callbacks run inside ``poll``, on the thread that polls."""
+
+        def inside(
+            callback: Callback, answer: Callable[[list[KafkaPartition]], None]
+        ) -> Callable[[Consumer, list[KafkaPartition]], None]:
+            def call(_: Consumer, partitions: list[KafkaPartition]) -> None:
+                self._starts = {}
+                try:
+                    callback([TopicPartition(p.topic, p.partition) for p in partitions])
+                finally:
+                    answer(partitions)
+                    self._starts = None
+
+            return call
+
+        self._client.subscribe(
+            list(topics),
+            on_assign=inside(assigned, self._take),
+            on_revoke=inside(revoked, self._give),
+            on_lost=inside(lost, self._give),
+        )
+
+    def poll(self, messages: int, seconds: float) -> list[KafkaMessage]:
+        """Return what is ready, at most ``messages``; wait up to ``seconds`` only for the first.
+
+        ``Consumer.consume(n, timeout)`` waits for all ``n``; here nothing waits to fill a batch.
+        """
+        try:
+            got = self._client.consume(messages, 0)
+            if not got and seconds > 0:
+                got = self._client.consume(1, seconds)
+                if got and messages > 1:
+                    got += self._client.consume(messages - 1, 0)
+        except KafkaException as error:
+            raise self._judge(error.args[0], None) or BrokerError(_text(error)) from error
+        except RuntimeError as error:  # the client is closed
+            raise BrokerError(str(error)) from error
+        if any(m.error() is not None for m in got):
+            for message in got:
+                told = message.error()
+                if told is not None and (judged := self._judge(told, message)):
+                    raise judged
+            got = [m for m in got if m.error() is None]
+        return got
+
+    def assign(
+        self, positions: Mapping[TopicPartition, int], others: Mapping[TopicPartition, int]
+    ) -> None:
+        """Fetch ``positions`` from these offsets on; ``others`` go on from theirs.
+
+        A seek inside an assignment callback fails, and a seek after an offset error too; giving
+        the offset with the assignment works in both.
+        """
+        if self._starts is not None:
+            self._starts.update(positions)
+            return
+        partitions = [KafkaPartition(*key, offset) for key, offset in positions.items()]
+        if self._incremental:
+            self._client.incremental_unassign([KafkaPartition(*key) for key in positions])
+            self._client.incremental_assign(partitions)
+        else:
+            rest = [KafkaPartition(*key, offset) for key, offset in others.items()]
+            self._client.assign(partitions + rest)
+        self.resume(positions)
+
+    def pause(self, keys: Iterable[TopicPartition]) -> None:
+        """Fetch nothing of these partitions for now; what was prefetched is dropped."""
+        assigned = {(p.topic, p.partition) for p in self._client.assignment()}
+        here = [key for key in keys if key in assigned]
+        self._client.pause([KafkaPartition(*key) for key in here])
+        self._paused.update(here)
+
+    def resume(self, keys: Iterable[TopicPartition]) -> None:
+        """Fetch these partitions again. Never one that is not paused: that would go back."""
+        assigned = {(p.topic, p.partition) for p in self._client.assignment()}
+        paused = [key for key in keys if key in self._paused]
+        self._paused.difference_update(paused)
+        self._client.resume([KafkaPartition(*key) for key in paused if key in assigned])
+
+    def assignment(self) -> list[TopicPartition]:
+        """Return what is assigned at present."""
+        return [TopicPartition(p.topic, p.partition) for p in self._client.assignment()]
+
+    def resolve(self, policies: Mapping[TopicPartition, str | int]) -> dict[TopicPartition, Start]:
+        """Turn start policies into offsets; see ``kafka.start``."""
+        return start.resolve(self._client, policies)
+
+    def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool) -> None:
+        """Commit to the group; with ``wait`` raise ``BrokerError`` where Kafka refused."""
+        offsets = [KafkaPartition(*key, offset) for key, offset in positions.items()]
+        try:
+            if wait:
+                answers = self._client.commit(offsets=offsets, asynchronous=False) or []
+                for answer in answers:
+                    if answer.error is not None:
+                        raise KafkaException(answer.error)
+            else:
+                self._client.commit(offsets=offsets, asynchronous=True)
+        except KafkaException as error:
+            if wait:
+                raise BrokerError(
+                    f"Kafka did not commit the positions ({_text(error)}); the messages since the "
+                    "last commit come again."
+                ) from error
+            self.commit_failed(list(positions))
+
+    def close(self) -> None:
+        """Leave the group and wait for outstanding commits."""
+        try:
+            self._client.close()
+        except (KafkaException, RuntimeError) as error:
+            log.warning("closing the Kafka client: %s", _text(error))
+
+    # --- answers to rebalances ---------------------------------------------------------------
+
+    def _take(self, partitions: list[KafkaPartition]) -> None:
+        """Assign what was claimed at its position, and the rest without fetching it (yet)."""
+        starts = self._starts or {}
+        keys = [TopicPartition(p.topic, p.partition) for p in partitions]
+        placed = [KafkaPartition(*key, starts.get(key, OFFSET_END)) for key in keys]
+        if self._incremental:
+            self._client.incremental_assign(placed)
+        else:
+            self._client.assign(placed)
+        self.resume(keys)
+        self.pause([key for key in keys if key not in starts])
+
+    def _give(self, partitions: list[KafkaPartition]) -> None:
+        self._paused.difference_update((p.topic, p.partition) for p in partitions)
+        if self._incremental:
+            self._client.incremental_unassign(partitions)
+        else:
+            self._client.unassign()
+
+    # --- errors ------------------------------------------------------------------------------
+
+    def _judge(self, error: KafkaError, message: KafkaMessage | None) -> EOConsumerError | None:
+        """Return what to raise for ``error``, or None where librdkafka goes on by itself."""
+        place = f"{message.topic()}[{message.partition()}]" if message is not None else "Kafka"
+        code = error.code()
+        if code == KafkaError._PARTITION_EOF:
+            return None
+        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            return OffsetOutOfRange(
+                f"{place}: the stored position lies outside the log ({error.str()}). Nothing was "
+                "handled past it. Check the topic's retention, then set the position on purpose."
+            )
+        if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
+            return TopicGone(f"{place} does not exist any more; nothing more of it was handled.")
+        if code == KafkaError._MAX_POLL_EXCEEDED:
+            log.warning(
+                "%s: the handler took longer than max.poll.interval.ms; the partitions went to "
+                "another consumer and are claimed again. Make it faster or raise the setting.",
+                place,
+            )
+            return None
+        if error.fatal():
+            return BrokerError(f"Kafka ended this consumer for good: {error.str()}.")
+        self._error(error)
+        return None
+
+    def _error(self, error: KafkaError) -> None:
+        """Log once in ten seconds per kind: a broker that is gone reports 20 times a second."""
+        now = time.monotonic()
+        if now - self._said.get(error.code(), -60.0) >= 10:
+            self._said[error.code()] = now
+            log.warning("Kafka: %s (librdkafka tries again by itself)", error.str())
+        if self._user_error is not None:
+            self._user_error(error)
+
+    def _committed(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
+        failed = [p for p in partitions if error is not None or p.error is not None]
+        if failed:
+            self.commit_failed([TopicPartition(p.topic, p.partition) for p in failed])
+        if self._user_commit is not None:
+            self._user_commit(error, partitions)
+
+
+def _text(error: BaseException) -> str:
+    first = error.args[0] if error.args else error
+    return first.str() if isinstance(first, KafkaError) else str(first)
