@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 import json
+import sys
 from pathlib import Path
 from typing import Annotated
 
 import typer
 from confluent_kafka import KafkaException
 from pymongo.errors import PyMongoError
+
+from eoconsumer.errors import ConfigurationError, EOConsumerError
 
 from .books import Books, connect
 from .check import check as check_books
@@ -17,7 +20,7 @@ from .generate import documents, ensure_topic, produce
 from .watch import Watch, percentiles
 from .worker import RunMode, work
 
-DISAGREE = 3
+DISAGREE, CONFIGURATION = 3, 78  # exit codes
 
 app = typer.Typer(help="A stock ledger fed from Kafka.", no_args_is_help=True)
 
@@ -115,11 +118,12 @@ def check(
 
 
 def main() -> None:
-    """Run the command line; a server that is not there is one line, not a stack trace."""
+    """Run the command line; what a user can mend is one line, not a stack trace."""
     try:
         app()
-    except (KafkaException, PyMongoError) as error:
-        raise SystemExit(f"stock_ledger: stopped, and nothing was skipped: {error}") from None
+    except (EOConsumerError, KafkaException, PyMongoError) as error:
+        print(f"stock_ledger: stopped: {error}", file=sys.stderr)
+        raise SystemExit(CONFIGURATION if isinstance(error, ConfigurationError) else 1) from None
 
 
 if __name__ == "__main__":

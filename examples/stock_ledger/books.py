@@ -87,8 +87,9 @@ class Books:
 
     def positions(self, topic: str, group: str) -> dict[int, int]:
         """Return the positions that eoconsumer keeps for `group`; empty where it keeps none."""
-        found = self._database["eoconsumer_offsets"].find({"topic": topic, "group": group})
-        return {row["partition"]: row["next_offset"] for row in found if "next_offset" in row}
+        wanted = {"_id.group": group, "_id.topic": topic, "next_offset": {"$exists": True}}
+        found = self._database["eoconsumer_offsets"].find(wanted)
+        return {row["_id"]["partition"]: row["next_offset"] for row in found}
 
     def catch_up(self, topic: str, partition: int, handled_from: int | None = None) -> None:
         """Fold into stock and cost what the stages have not seen of a partition.

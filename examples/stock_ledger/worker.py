@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from eoconsumer.stores.mongo import MongoStore
+from eoconsumer.telemetry import Snapshot
 
 from . import autocommit
 from .books import Books
@@ -72,7 +73,10 @@ def work(
         ledger.run()
         return
     with TopicReader(bootstrap, topic) as reader:
-        ends = {(topic, partition): end for partition, end in reader.ends().items() if end}
-    ledger.run_until(
-        lambda now: all(now.positions.get(place, 0) >= end for place, end in ends.items())
-    )
+        ends = reader.ends()
+
+    def at_the_end(now: Snapshot) -> bool:
+        reached = {place.partition: position for place, position in now.positions.items()}
+        return all(reached.get(partition, 0) >= end for partition, end in ends.items())
+
+    ledger.run_until(at_the_end)
