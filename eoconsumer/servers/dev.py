@@ -49,7 +49,8 @@ def status() -> DevServers | None:
         with _state_file().open() as file:
             if _lock(file):
                 return None
-            return DevServers(**json.load(file))
+            state = json.load(file)
+            return DevServers(**state | {"mongo_pids": tuple(state["mongo_pids"])})
     except (FileNotFoundError, json.JSONDecodeError):
         return None
 

