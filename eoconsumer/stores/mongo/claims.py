@@ -1,0 +1,163 @@
+"""Taking rows over: one write and one read, and more only where a former owner is in the way."""
+
+from __future__ import annotations
+
+import logging
+from collections import defaultdict
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+from bson.int64 import Int64
+
+from eoconsumer.core.positions import Claims, Start
+from eoconsumer.errors import StoreError, TransientStoreError
+from eoconsumer.message import TopicPartition
+from eoconsumer.stores.mongo.concerns import DURABLE, Document
+from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.rows import VERSION, Rows, position
+from eoconsumer.stores.mongo.translation import (
+    DUPLICATE_KEY,
+    OUT_OF_TIME,
+    translated,
+)
+
+log = logging.getLogger(__name__)
+
+#: How long a claim waits for rows that an open transaction holds; one more for each row.
+CLAIM_MILLISECONDS = 250
+
+Starts = Mapping[TopicPartition, Start]
+
+
+class Claimer:
+    """Claims rows for one reader."""
+
+    def __init__(self, rows: Rows, owner: str, session: GuardedSession) -> None:
+        """Claim for ``owner``; its writes and reads go through ``session``."""
+        self._rows = rows
+        self._owner = owner
+        self._session = session
+        # Stored in the rows, so that the next owner can end a session that holds them.
+        self._lsid = session.session_id["id"]
+
+    def claim(self, partitions: Sequence[TopicPartition], starts: Starts) -> Claims:
+        """Raise the epochs, own the rows, and return what is ours afterwards."""
+        if not self._take(partitions, starts):
+            self._free(partitions, starts)
+        documents = self._read(partitions)
+        rows = self._rows.by_partition(documents)
+        ours = {key: row for key, row in rows.items() if row.get("owner") == self._owner}
+        known = {d["_id"]["topic"]: d["partitions"] for d in documents if "partitions" in d}
+        return Claims({key: position(row) for key, row in ours.items()}, known)
+
+    def _read(self, partitions: Iterable[TopicPartition]) -> list[Document]:
+        """Read behind our own write, as the majority has it: what is ours here, stays ours."""
+        keys = [self._rows.key(partition) for partition in partitions]
+        topics = {partition.topic for partition in partitions}
+        keys += [self._rows.topic_key(topic) for topic in topics]
+        return self._rows.documents(keys, self._session)
+
+    def _take(self, partitions: Sequence[TopicPartition], starts: Starts) -> bool:
+        """Claim in one command; return False if an open transaction holds one of the rows.
+
+        The rows before that one are claimed by then: an update of many is not atomic.
+        """
+        plain = [self._rows.key(key) for key in partitions if key not in starts]
+        updates: list[Document] = [self._row_from(key, starts[key]) for key in starts]
+        if plain:
+            raised = [{"$set": self._owned()}]
+            updates.append({"q": {"_id": {"$in": plain}}, "u": raised, "multi": True})
+        updates += self._topics(starts)
+        collection = self._rows.collection
+        try:
+            with translated("claim partitions"):
+                reply = self._command(
+                    "update",
+                    collection.name,
+                    updates=updates,
+                    ordered=False,
+                    writeConcern=DURABLE.document,
+                    maxTimeMS=CLAIM_MILLISECONDS + len(partitions),
+                )
+        except TransientStoreError as error:
+            if getattr(error.__cause__, "code", None) == OUT_OF_TIME:
+                return False
+            raise
+        for failed in reply.get("writeErrors", ()):
+            said = f"{failed.get('errmsg')} ({failed.get('code')})"
+            if failed.get("code") == DUPLICATE_KEY:  # made by another reader at the same moment
+                raise TransientStoreError(f"Another reader claimed at the same time: {said}")
+            raise StoreError(f"MongoDB refused a claim; nothing was started. It said: {said}")
+        # A write concern error is no news: the read that follows waits for the majority.
+        return True
+
+    def _command(self, name: str, value: Any, **arguments: Any) -> Document:
+        database = self._rows.collection.database
+        return database.command(name, value, session=self._session, **arguments)
+
+    def _owned(self) -> Document:
+        return {
+            "epoch": {"$add": [{"$ifNull": ["$epoch", Int64(0)]}, 1]},
+            "owner": {"$literal": self._owner},
+            "lsid": self._lsid,
+            "updated_at": "$$NOW",
+            "version": VERSION,
+        }
+
+    def _row_from(self, key: TopicPartition, start: Start) -> Document:
+        # A row that is not there has no epoch: it counts as having the one that is replaced.
+        fits = {"$eq": [{"$ifNull": ["$epoch", start.replaces]}, start.replaces]}
+        values = {
+            "next_offset": {"$cond": [fits, Int64(start.next_offset), "$next_offset"]},
+            "handed_over": {"$cond": [fits, start.handed_over, "$handed_over"]},
+        }
+        written = [{"$set": values | self._owned()}]
+        return {"q": {"_id": self._rows.key(key)}, "u": written, "upsert": True}
+
+    def _topics(self, starts: Starts) -> list[Document]:
+        counts = {key.topic: start.partitions for key, start in starts.items() if start.partitions}
+        return [
+            {
+                "q": {"_id": self._rows.topic_key(topic)},
+                "u": {"$setOnInsert": {"partitions": count}},
+                "upsert": True,
+            }
+            for topic, count in counts.items()
+        ]
+
+    # --- former owners ----------------------------------------------------------------------
+
+    def _free(self, partitions: Sequence[TopicPartition], starts: Starts) -> None:
+        """Claim what is left, session by session; end those that hold their rows.
+
+        1. A process is killed, or stopped, in a transaction that has advanced. 2. The server
+        keeps that transaction, and its hold on the row, for a minute. 3. Kafka gives the
+        partition to us. A live owner that merely lost the partition lets us in at once.
+        """
+        rows = self._rows.find(partitions, self._session)
+        left: dict[bytes | None, list[TopicPartition]] = defaultdict(list)
+        for key in partitions:
+            row = rows.get(key, {})
+            if row.get("owner") != self._owner:
+                left[row.get("lsid")].append(key)
+        for lsid, keys in left.items():
+            theirs = {key: start for key, start in starts.items() if key in keys}
+            if self._take(keys, theirs):
+                continue
+            if lsid is not None and lsid != self._lsid:
+                self._end(lsid, rows[keys[0]].get("owner", ""), keys)
+            if not self._take(keys, theirs):
+                raise TransientStoreError(
+                    f"{keys[0]} is held by an open transaction; it was not claimed. The server "
+                    "ends that transaction after transactionLifetimeLimitSeconds."
+                )
+
+    def _end(self, lsid: bytes, owner: str, keys: Sequence[TopicPartition]) -> None:
+        held = ", ".join(map(str, keys))
+        try:
+            with translated("end the session of a former owner"):
+                self._rows.collection.database.client.admin.command("killSessions", [{"id": lsid}])
+        except StoreError as error:  # the session of another database user is not ours to end
+            log.warning("Could not end the session of %s, which holds %s: %s", owner, held, error)
+        else:
+            log.warning("Ended the session of former owner %s, which held %s", owner, held)

@@ -1,0 +1,58 @@
+"""What every read and write of the store asks of the server, whatever the URL says."""
+
+from __future__ import annotations
+
+from contextvars import ContextVar
+from typing import Any, TypeAlias
+
+from bson.codec_options import CodecOptions
+from pymongo import ReadPreference, WriteConcern
+from pymongo.client_session_shared import TransactionOptions
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.read_concern import ReadConcern
+
+Document: TypeAlias = dict[str, Any]
+
+#: How long a write waits for the majority before the answer is "nobody knows yet".
+MAJORITY_SECONDS = 10.0
+#: How long a read of positions may take.
+READ_SECONDS = 5.0
+
+#: Whether this thread is inside of a transaction, as far as bound sessions are concerned.
+inside: ContextVar[bool] = ContextVar("inside", default=False)
+
+
+class Durable(WriteConcern):
+    """Majority and journal; silent inside of a transaction, whose commit has its own.
+
+    pymongo leaves a collection's write concern out where the session is passed to the call, but
+    not where the session is bound; the server refuses it then.
+    """
+
+    @property
+    def is_server_default(self) -> bool:
+        """Whether to leave this out of a command."""
+        return inside.get()
+
+
+DURABLE = Durable(w="majority", wtimeout=int(MAJORITY_SECONDS * 1000), j=True)
+COMMITTED = ReadConcern("majority")
+
+TRANSACTION = TransactionOptions(
+    read_concern=ReadConcern("snapshot"),
+    write_concern=WriteConcern(**DURABLE.document),
+    read_preference=ReadPreference.PRIMARY,
+)
+
+
+def durable_database(database: Database[Document]) -> Database[Document]:
+    """Return ``database`` with majority writes, majority reads, and the primary."""
+    return database.with_options(
+        read_preference=ReadPreference.PRIMARY, write_concern=DURABLE, read_concern=COMMITTED
+    )
+
+
+def own_collection(database: Database[Document], name: str) -> Collection[Document]:
+    """Return a collection of the store itself; the user's codec options do not apply to it."""
+    return database.get_collection(name, codec_options=CodecOptions())

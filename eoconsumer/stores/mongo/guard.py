@@ -1,0 +1,151 @@
+"""Watches a transaction from inside its session: what failed in it, even if nobody was told.
+
+A handler that swallows an error would commit half of its writes, or be retried for ever. No
+listener can be added to a client that is handed in, and no listener sees a document that could
+not be encoded. So the session itself is watched: each command passes ``_apply_to`` on its way out
+and ``_process_response`` on its way back; a command without an answer failed in between. This is
+the one file that knows private names of pymongo; ``test_mongo_store_guard.py`` fails when they
+change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, MutableMapping
+from typing import Any, NoReturn, cast
+
+from pymongo import MongoClient
+from pymongo.client_session import ClientSession
+
+from eoconsumer.errors import HandlerMisuse, StoreError, TransientStoreError
+from eoconsumer.stores.mongo.concerns import TRANSACTION, Document
+from eoconsumer.stores.mongo.translation import TRANSIENT
+
+
+class Guard:
+    """What happened in one transaction; the first trouble counts, later ones follow from it."""
+
+    def __init__(self) -> None:
+        """Watch nothing yet."""
+        self.watching = False
+        self.trouble: StoreError | HandlerMisuse | None = None
+        self._last = ""
+        self._unanswered = 0
+
+    def watch(self) -> None:
+        """Begin with a clean slate."""
+        self.watching, self.trouble, self._unanswered = True, None, 0
+
+    def check(self) -> None:
+        """Raise the first trouble of this transaction, if there was any."""
+        self._note_unanswered()
+        if self.trouble is not None:
+            raise self.trouble
+
+    def began(self, command: Mapping[str, Any]) -> None:
+        """Note that ``command`` is about to be sent."""
+        self._note_unanswered()
+        self._last = " ".join(str(part) for part in next(iter(command.items())))
+        self._unanswered = 1
+
+    def answered(self, reply: Mapping[str, Any]) -> None:
+        """Note the answer of the server to the last command."""
+        self._unanswered = 0
+        errors = reply.get("writeErrors") or ([] if reply.get("ok") else [reply])
+        if not errors:
+            return
+        code = errors[0].get("code")
+        said = f"{errors[0].get('codeName', 'error')} {code}"
+        if TRANSIENT in reply.get("errorLabels", ()):
+            self.doom(TransientStoreError(f"{self._last!r} was answered with {said}: try again."))
+        else:
+            self.doom(_swallowed(f"{self._last!r} was answered with {said}"))
+
+    def disconnected(self) -> None:
+        """Note that the driver gave up the server on which the transaction was open."""
+        self._unanswered = 0
+        self.doom(TransientStoreError("The connection was lost within the transaction: try again."))
+
+    def refuse(self, what: str) -> NoReturn:
+        """Raise at once what the handler must not do with its session."""
+        misuse = HandlerMisuse(
+            f"The handler called session.{what}(). The transaction belongs to the consumer, which "
+            "commits it after the handler, together with the offset; this batch was rolled back "
+            "and is not tried again. Take that call out of the handler."
+        )
+        self.doom(misuse)
+        raise misuse
+
+    def doom(self, trouble: StoreError | HandlerMisuse) -> None:
+        """Never let this transaction commit."""
+        if self.watching and self.trouble is None:
+            self.trouble = trouble
+
+    def _note_unanswered(self) -> None:
+        if self._unanswered:
+            self._unanswered = 0
+            self.doom(_swallowed(f"{self._last!r} could not be sent (was its data encodable?)"))
+
+
+class GuardedSession(ClientSession):
+    """A session of pymongo, used like any other, that will not be ended by a handler."""
+
+    guard: Guard
+
+    def start_transaction(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused inside of the consumer's transaction."""
+        if self.guard.watching:
+            self.guard.refuse("start_transaction")
+        return super().start_transaction(*args, **kwargs)
+
+    def commit_transaction(self) -> None:
+        """Refused inside of the consumer's transaction."""
+        if self.guard.watching:
+            self.guard.refuse("commit_transaction")
+        super().commit_transaction()
+
+    def abort_transaction(self) -> None:
+        """Refused inside of the consumer's transaction."""
+        if self.guard.watching:
+            self.guard.refuse("abort_transaction")
+        super().abort_transaction()
+
+    def _end_session(self, lock: bool) -> None:  # noqa: ARG002 - pymongo's signature
+        self.guard.refuse("end_session")
+
+    def _apply_to(self, command: MutableMapping[str, Any], *args: Any, **kwargs: Any) -> None:
+        if self.guard.watching:
+            self.guard.began(command)
+        super()._apply_to(command, *args, **kwargs)
+
+    def _process_response(self, reply: Mapping[str, Any]) -> None:
+        super()._process_response(reply)
+        if self.guard.watching:
+            self.guard.answered(reply)
+
+    def _unpin(self) -> None:
+        super()._unpin()
+        if self.guard.watching:
+            self.guard.disconnected()
+
+
+def open_session(client: MongoClient[Document]) -> GuardedSession:
+    """Open a causally consistent session whose transactions are guarded."""
+    session = client.start_session(causal_consistency=True, default_transaction_options=TRANSACTION)
+    session.__class__ = GuardedSession
+    guarded = cast(GuardedSession, session)
+    guarded.guard = Guard()
+    return guarded
+
+
+def end_session(session: GuardedSession) -> None:
+    """End ``session`` for good; a transaction that is open is rolled back."""
+    session.guard.watching = False
+    ClientSession._end_session(session, lock=True)
+
+
+def _swallowed(what: str) -> HandlerMisuse:
+    return HandlerMisuse(
+        f"{what}, and the handler went on as if nothing had happened. A transaction in which an "
+        "operation failed cannot be committed: it was rolled back and is not tried again. Let the "
+        "error leave the handler, or avoid it (an upsert instead of a duplicate insert)."
+    )

@@ -1,0 +1,137 @@
+"""The rows of ``eoconsumer_offsets``: their shape, and the writes that every batch makes.
+
+::
+
+    {_id: {group, topic, partition, lane}, next_offset, epoch, owner, lsid, handed_over,
+     updated_at, version}
+    {_id: {group, topic}, partitions}      how many partitions there were when first seen
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any
+
+import pymongo
+from bson.int64 import Int64
+from pymongo import UpdateOne
+from pymongo.collection import Collection
+
+from eoconsumer.core.positions import Move, Position
+from eoconsumer.errors import Fenced
+from eoconsumer.message import TopicPartition
+from eoconsumer.stores.mongo.concerns import READ_SECONDS, Document
+from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.translation import translated
+
+VERSION = 1
+
+#: How long we try to tell that we let go: who claims next manages without.
+RELEASE_SECONDS = 2.0
+
+
+class Rows:
+    """The rows of one group."""
+
+    def __init__(self, collection: Collection[Document], group: str) -> None:
+        """Read and write those rows of ``collection`` that belong to ``group``."""
+        self.collection = collection
+        self._group = group
+
+    def key(self, partition: TopicPartition) -> Document:
+        """Return the ``_id`` of a partition's row; the order of its fields is part of it."""
+        topic, number = partition
+        return {"group": self._group, "topic": topic, "partition": number, "lane": 0}
+
+    def topic_key(self, topic: str) -> Document:
+        """Return the ``_id`` of the row that remembers the number of partitions of ``topic``."""
+        return {"group": self._group, "topic": topic}
+
+    def find(
+        self, partitions: Iterable[TopicPartition], session: GuardedSession
+    ) -> dict[TopicPartition, Document]:
+        """Return the rows there are: in a transaction its snapshot, else never an old state."""
+        keys = [self.key(partition) for partition in partitions]
+        return self.by_partition(self.documents(keys, session))
+
+    def documents(self, keys: Sequence[Document], session: GuardedSession) -> list[Document]:
+        """Return the documents with these ``_id``, from the primary, as the majority has them."""
+        limit = int(READ_SECONDS * 1000)
+        with translated("read positions"):
+            found = self.collection.find({"_id": {"$in": keys}}, session=session, max_time_ms=limit)
+            return found.to_list()
+
+    @staticmethod
+    def by_partition(documents: Iterable[Document]) -> dict[TopicPartition, Document]:
+        """Return the rows of partitions among ``documents``."""
+        keys = [(document["_id"], document) for document in documents]
+        return {
+            TopicPartition(key["topic"], key["partition"]): document
+            for key, document in keys
+            if "partition" in key
+        }
+
+    def advance(self, moves: Sequence[Move], session: GuardedSession) -> None:
+        """Write all positions in one command, each only where epoch and position are ours.
+
+        Raises ``Fenced`` naming the others. The rows are compared in the command that writes
+        them: under snapshot isolation, having read them would be no fence.
+        """
+        if not moves:
+            return
+        writes = [
+            UpdateOne(
+                {
+                    "_id": self.key(move.partition),
+                    "epoch": move.epoch,
+                    "next_offset": move.expected,
+                },
+                {
+                    "$set": {"next_offset": Int64(move.upto)},
+                    "$currentDate": {"updated_at": True},
+                },
+            )
+            for move in moves
+        ]
+        with translated("advance the positions"):
+            matched = self.collection.bulk_write(
+                writes, ordered=False, session=session
+            ).matched_count
+        if matched != len(moves):
+            raise Fenced(self._fenced(moves, len(moves) - matched, session))
+
+    def _fenced(
+        self, moves: Sequence[Move], missing: int, session: GuardedSession
+    ) -> list[TopicPartition]:
+        rows = self.find((move.partition for move in moves), session)
+        gone = [move.partition for move in moves if not _stands_at(rows.get(move.partition), move)]
+        # 1. a commit's answer was lost, 2. the batch is done again, 3. the commit lands after all:
+        # then a row stands where we wanted it and yet this write did not match. Name them all.
+        return gone if len(gone) >= missing else [move.partition for move in moves]
+
+    def release(self, moves: Sequence[Move], session: GuardedSession) -> None:
+        """Note in the rows that are still ours that their owner is gone."""
+        writes = [
+            UpdateOne(
+                {"_id": self.key(move.partition), "epoch": move.epoch},
+                {"$unset": {"owner": "", "lsid": ""}, "$currentDate": {"updated_at": True}},
+            )
+            for move in moves
+        ]
+        if writes:
+            with translated("release positions"), pymongo.timeout(RELEASE_SECONDS):
+                self.collection.bulk_write(writes, ordered=False, session=session)
+
+
+def position(row: Mapping[str, Any]) -> Position:
+    """Return what ``row`` says."""
+    return Position(
+        next_offset=int(row["next_offset"]),
+        epoch=int(row["epoch"]),
+        owner=row.get("owner") or "",
+        handed_over=row.get("handed_over", False),
+    )
+
+
+def _stands_at(row: Mapping[str, Any] | None, move: Move) -> bool:
+    return row is not None and (row["epoch"], row["next_offset"]) == (move.epoch, move.upto)

@@ -1,0 +1,103 @@
+"""A reader's session with MongoDB."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+
+import pymongo
+from pymongo.client_session import ClientSession
+from pymongo.collection import Collection
+from pymongo.errors import PyMongoError
+
+from eoconsumer.core.positions import Claims, DeadLetter, Move, Position, Start
+from eoconsumer.errors import HandlerMisuse
+from eoconsumer.message import TopicPartition
+from eoconsumer.stores.mongo import letters as dead
+from eoconsumer.stores.mongo.claims import Claimer
+from eoconsumer.stores.mongo.concerns import Document
+from eoconsumer.stores.mongo.guard import end_session, open_session
+from eoconsumer.stores.mongo.rows import Rows, position
+from eoconsumer.stores.mongo.transaction import ABORT_SECONDS, MongoTransaction
+from eoconsumer.stores.mongo.translation import is_transient, transient, translated
+
+
+class MongoSession:
+    """One long-lived session of pymongo, so that the rows can name it as their owner's."""
+
+    def __init__(
+        self,
+        offsets: Collection[Document],
+        dead_letters: Collection[Document],
+        group: str,
+        owner: str,
+    ) -> None:
+        """Open for the reader ``owner`` of ``group``."""
+        with translated("open a session"):
+            self._session = open_session(offsets.database.client)
+            self._rows = Rows(offsets, group)
+            self._claimer = Claimer(self._rows, owner, self._session)
+        self._dead_letters = dead_letters
+        self._group = group
+
+    @property
+    def session(self) -> ClientSession:
+        """The session of pymongo; outside of a transaction it reads what it wrote."""
+        return self._session
+
+    def claim(
+        self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]
+    ) -> Claims:
+        """Own the rows of ``partitions``; see the protocol.
+
+        Takes two round trips; where open transactions hold rows, a few for each former owner.
+        """
+        return self._claimer.claim(partitions, starts)
+
+    def positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
+        """Read the rows from the primary, never older than our own last write."""
+        rows = self._rows.find(partitions, self._session)
+        return {key: position(row) for key, row in rows.items()}
+
+    def release(self, moves: Sequence[Move]) -> None:
+        """Note that rows which are still ours have no live owner any more."""
+        self._rows.release(moves, self._session)
+
+    def advance(self, moves: Sequence[Move]) -> None:
+        """Write the positions on their own; what matched stays where ``Fenced`` is raised."""
+        if self._session.in_transaction:
+            raise HandlerMisuse(
+                "The handler began a transaction on the session and left it open; the offsets were "
+                "not stored. Commit it in the handler, or use mode exactly_once."
+            )
+        self._rows.advance(moves, self._session)
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Write dead letters."""
+        documents = [dead.document(self._group, letter) for letter in letters]
+        with translated("write dead letters"):
+            self._dead_letters.insert_many(documents, session=self._session)
+
+    def transaction(self) -> MongoTransaction:
+        """Open a transaction; takes no round trip."""
+        return MongoTransaction(self._session, self._rows, self.bury)
+
+    def translate(self, error: BaseException) -> BaseException:
+        """Return what ``error`` means, with what is known about its transaction.
+
+        The first trouble counts. A duplicate key that the handler swallowed makes all that
+        follows look transient, and would be tried again for ever.
+        """
+        trouble = self._session.guard.trouble
+        if is_transient(error):
+            return trouble if isinstance(trouble, HandlerMisuse) else transient(error)
+        if trouble is None or isinstance(trouble, HandlerMisuse):
+            return error
+        return trouble
+
+    def close(self) -> None:
+        """End the session; an open transaction is rolled back."""
+        try:
+            with pymongo.timeout(ABORT_SECONDS):
+                end_session(self._session)
+        except PyMongoError:
+            pass  # the server ends it by itself

@@ -1,0 +1,134 @@
+"""The MongoDB store: what users construct."""
+
+from __future__ import annotations
+
+from typing import Self
+
+from pymongo import MongoClient
+from pymongo.database import Database
+from pymongo.errors import PyMongoError
+
+from eoconsumer.errors import ConfigurationError
+from eoconsumer.stores.mongo.concerns import Document, durable_database, own_collection
+from eoconsumer.stores.mongo.deployment import DEFAULT_LIFETIME_SECONDS, Deployment
+from eoconsumer.stores.mongo.session import MongoSession
+
+#: The share of the server's limit that a transaction may use: the rest is for the commit.
+LIFETIME_SHARE = 0.75
+
+FORM = "Its form is mongodb://host:27017/shop?replicaSet=rs0, where shop is the database."
+
+
+class MongoStore:
+    """Positions and the handler's writes in one database of a MongoDB replica set.
+
+    >>> store = MongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
+    >>> store.database["ledger"].insert_one({"qty": 1}, session=session)
+    """
+
+    def __init__(
+        self,
+        client: MongoClient[Document],
+        database: str,
+        *,
+        offsets: str = "eoconsumer_offsets",
+        dead_letters: str = "eoconsumer_dead_letters",
+    ) -> None:
+        """Use ``database`` of a ready ``client``, which stays the caller's to close.
+
+        ``offsets`` and ``dead_letters`` are the names of the store's own collections. Raises
+        ``ConfigurationError`` for a name that MongoDB does not take, and for retryWrites=false.
+        """
+        if not client.options.retry_writes:
+            raise ConfigurationError(
+                "The MongoDB client has retryWrites=false; nothing was consumed. Take it out of "
+                "the URL: without it each lost connection would repeat or lose writes."
+            )
+        try:
+            self._database = durable_database(client[database])
+            self._offsets = own_collection(self._database, offsets)
+            self._dead_letters = own_collection(self._database, dead_letters)
+        except PyMongoError as error:
+            raise ConfigurationError(f"No such name in MongoDB: {error}") from error
+        self._owned = False
+        self._lifetime = DEFAULT_LIFETIME_SECONDS
+        self._deployment = Deployment(self._database, offsets, dead_letters)
+
+    @classmethod
+    def connect(
+        cls,
+        url: str,
+        *,
+        offsets: str = "eoconsumer_offsets",
+        dead_letters: str = "eoconsumer_dead_letters",
+    ) -> Self:
+        """Make a client for ``url``, which names the database; ``close`` closes it.
+
+        Connects at the first use. Raises ``ConfigurationError`` for a URL that cannot be used.
+        """
+        try:
+            client = MongoClient[Document](url, connect=False, retryWrites=True, retryReads=True)
+        except (PyMongoError, ValueError, TypeError) as error:
+            # What the driver says may quote a password that was not escaped.
+            said = "user and password must be percent-encoded" if "@" in url else error
+            raise ConfigurationError(
+                f"The MongoDB URL cannot be used: {said}. Nothing was consumed. {FORM}"
+            ) from None
+        try:
+            database = client.get_default_database().name
+        except PyMongoError:
+            raise ConfigurationError(
+                f"The MongoDB URL names no database; nothing was consumed. {FORM}"
+            ) from None
+        store = cls(client, database, offsets=offsets, dead_letters=dead_letters)
+        store._owned = True
+        return store
+
+    @property
+    def client(self) -> MongoClient[Document]:
+        """The client of pymongo."""
+        return self._database.client
+
+    @property
+    def database(self) -> Database[Document]:
+        """The database of pymongo; its writes wait for the majority, its reads ask the primary."""
+        return self._database
+
+    @property
+    def transaction_seconds(self) -> float:
+        """How long a transaction may take; known from the server after ``setup``."""
+        return self._lifetime * LIFETIME_SHARE
+
+    def setup(self) -> None:
+        """Check the deployment and make the collections; safe when many start at once.
+
+        Raises ``ConfigurationError`` where the server is no replica set, too old, out of reach,
+        or does not allow what is needed.
+        """
+        for check in self._deployment.checks.values():
+            check()
+        self._deployment.make_collections()
+        self._lifetime = self._deployment.lifetime_seconds()
+
+    def diagnose(self) -> list[tuple[str, bool, str]]:
+        """Return each check's name, whether it passed, and what it found or what to do."""
+        results = []
+        for name, check in self._deployment.checks.items():
+            try:
+                results.append((name, True, check()))
+            except ConfigurationError as error:
+                results.append((name, False, str(error)))
+        return results
+
+    def open(self, group: str, owner: str) -> MongoSession:
+        """Open a session for one reader; ``owner`` is unique among all readers, ever."""
+        return MongoSession(self._offsets, self._dead_letters, group, owner)
+
+    def close(self) -> None:
+        """Close the client if ``connect`` made it."""
+        if self._owned:
+            self.client.close()
+
+    def __repr__(self) -> str:
+        """Name the collections, never the URL: it may hold a password."""
+        return f"MongoStore({self._offsets.full_name!r}, {self._dead_letters.full_name!r})"

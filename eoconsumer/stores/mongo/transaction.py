@@ -1,0 +1,104 @@
+"""One transaction: the handler's writes and the positions, both or neither."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from types import TracebackType
+from typing import Self
+
+import pymongo
+from pymongo.client_session import ClientSession
+from pymongo.errors import PyMongoError
+
+from eoconsumer.core.positions import DeadLetter, Move
+from eoconsumer.errors import CommitInDoubt, StoreError
+from eoconsumer.stores.mongo.concerns import inside
+from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.rows import Rows
+from eoconsumer.stores.mongo.translation import IN_DOUBT, is_transient, summary, transient
+
+#: How long we try to tell the server that a transaction is given up; it forgets by itself.
+ABORT_SECONDS = 2.0
+
+Bury = Callable[[Sequence[DeadLetter]], None]
+
+
+class MongoTransaction:
+    """A transaction on the reader's session; begins at once, without a round trip."""
+
+    def __init__(self, session: GuardedSession, rows: Rows, bury: Bury) -> None:
+        """Begin: from here on the handler's writes are inside, also those without a session."""
+        self._session = session
+        self._rows = rows
+        self._bury = bury
+        ClientSession.start_transaction(session)
+        session.guard.watch()
+        self._bound = session.bind(end_session=False)
+        self._bound.__enter__()
+        inside.set(True)
+        self._open = True
+
+    @property
+    def session(self) -> ClientSession:
+        """The session of pymongo on which the transaction is open."""
+        return self._session
+
+    def advance(self, moves: Sequence[Move]) -> None:
+        """Move the positions; see ``Rows.advance``. Raises what the handler did not let out."""
+        self._session.guard.check()
+        self._rows.advance(moves, self._session)
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Write dead letters that become visible with the positions."""
+        self._session.guard.check()
+        self._bury(letters)
+
+    def commit(self) -> None:
+        """Commit; after ``CommitInDoubt`` a further call repeats the commit, never the writes."""
+        if self._open:
+            self._session.guard.check()
+            self._leave()
+        try:
+            ClientSession.commit_transaction(self._session)
+        except PyMongoError as error:
+            if error.has_error_label(IN_DOUBT):
+                raise CommitInDoubt(f"The commit's answer was lost: {summary(error)}") from error
+            if is_transient(error):
+                raise transient(error) from error
+            raise StoreError(
+                f"MongoDB refused to commit; nothing was stored. It said: {summary(error)}"
+            ) from error
+
+    def abort(self) -> None:
+        """Roll back; a server that cannot be reached forgets the transaction by itself."""
+        self._leave()
+        if self._session.in_transaction:
+            with pymongo.timeout(ABORT_SECONDS):
+                ClientSession.abort_transaction(self._session)
+
+    def _leave(self) -> None:
+        if self._open:
+            self._open = False
+            self._session.guard.watching = False
+            inside.set(False)
+            self._bound.__exit__(None, None, None)
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit, or roll back after an error."""
+        if error is not None:
+            self.abort()
+            return
+        try:
+            self.commit()
+        except BaseException:
+            self.abort()  # does nothing where the commit was sent
+            raise

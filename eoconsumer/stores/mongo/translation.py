@@ -1,0 +1,109 @@
+"""Errors of pymongo, told in our words: is another try asked for, or is it the data's fault?
+
+Decided by the labels that server and driver attach, found through the chain of causes.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+from pymongo.errors import (
+    BulkWriteError,
+    ClientBulkWriteException,
+    ConnectionFailure,
+    EncryptionError,
+    OperationFailure,
+    PyMongoError,
+    WTimeoutError,
+)
+
+from eoconsumer.errors import EOConsumerError, StoreError, TransientStoreError
+
+IN_DOUBT = "UnknownTransactionCommitResult"
+TRANSIENT = "TransientTransactionError"
+LABELS = (TRANSIENT, IN_DOUBT, "RetryableWriteError")
+
+DUPLICATE_KEY = 11000
+UNAUTHORIZED = 13
+OUT_OF_TIME = 50
+NAMESPACE_EXISTS = 48
+
+# Reads outside of a transaction carry no labels; these are the codes that the specification of
+# retryable reads names, and what a conflict, a lock or a late majority answers.
+TRY_AGAIN = frozenset(
+    (6, 7, 24, 64, 89, 91, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436)
+)
+
+
+def is_transient(error: BaseException) -> bool:
+    """Whether ``error``, or what caused it, says that another try may succeed."""
+    return any(_asks_for_another_try(link) for link in _chain(error))
+
+
+def summary(error: BaseException) -> str:
+    """Return what ``error`` says, without the server's reply that pymongo appends."""
+    if isinstance(error, OperationFailure) and error.details:
+        text = error.details.get("errmsg") or str(error)
+        name = error.details.get("codeName", type(error).__name__)
+        return f"{name} ({error.code}): {text}"[:500]
+    return f"{type(error).__name__}: {error}"[:500]
+
+
+def transient(error: BaseException) -> TransientStoreError:
+    """Return the error that asks for another try because of ``error``."""
+    answer = TransientStoreError(
+        f"The database asks for another try; nothing was committed. It said: {summary(error)}"
+    )
+    answer.__cause__ = error
+    return answer
+
+
+@contextmanager
+def translated(what: str) -> Iterator[None]:
+    """Raise the store's errors for those of pymongo; ``what`` says what was not done."""
+    try:
+        yield
+    except PyMongoError as error:
+        if is_transient(error) or getattr(error, "code", None) == OUT_OF_TIME:
+            raise transient(error) from error
+        raise StoreError(
+            f"MongoDB refused to {what}; no offset was committed. It said: {summary(error)}"
+        ) from error
+
+
+def _asks_for_another_try(error: BaseException) -> bool:
+    if isinstance(error, EOConsumerError):
+        return isinstance(error, TransientStoreError)
+    if isinstance(error, ConnectionFailure | WTimeoutError):
+        return True
+    if isinstance(error, BulkWriteError | ClientBulkWriteException) and _late(error):
+        return True
+    if isinstance(error, OperationFailure) and error.code in TRY_AGAIN:
+        return True
+    return isinstance(error, PyMongoError) and any(map(error.has_error_label, LABELS))
+
+
+def _late(error: BulkWriteError | ClientBulkWriteException) -> bool:
+    """Whether a bulk write failed in one of its parts for lack of a majority, or for a label."""
+    parts = [*error.details.get("writeErrors", ()), *error.details.get("writeConcernErrors", ())]
+    documents = [part for part in parts if isinstance(part, dict)]
+    return any(
+        part.get("code") in TRY_AGAIN or set(part.get("errorLabels", ())) & set(LABELS)
+        for part in documents
+    )
+
+
+def _chain(error: BaseException) -> Iterator[BaseException]:
+    seen: set[int] = set()
+    links = [error]
+    while links:
+        link = links.pop()
+        if id(link) in seen:
+            continue
+        seen.add(id(link))
+        yield link
+        inner = link.error if isinstance(link, ClientBulkWriteException) else None
+        cause = link.cause if isinstance(link, EncryptionError) else None
+        context = None if link.__suppress_context__ else link.__context__
+        links += [e for e in (link.__cause__, context, inner, cause) if e is not None]
