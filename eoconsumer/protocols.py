@@ -2,14 +2,14 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from typing_extensions import TypeVar
 
 from eoconsumer.core.positions import Claims, DeadLetter, Move, Position, Start
-from eoconsumer.message import TopicPartition
+from eoconsumer.message import RawMessage, TopicPartition
 
 S_co = TypeVar("S_co", covariant=True, default=Any)
 
@@ -56,8 +56,9 @@ class StoreSession(Scope[S_co], Protocol[S_co]):
 
         A partition without a row is left out, unless ``starts`` has it: then the row is made. A
         row that exists keeps its position, unless its ``Start`` says which epoch it ``replaces``
-        and the row still has that epoch. Takes a constant number of round trips. A row held by the open transaction of a
-        former owner is freed by ending that owner's session. Raises ``TransientStoreError``.
+        and the row still has that epoch. Takes a constant number of round trips. A row held by
+        the open transaction of a former owner is freed by ending that owner's session. Raises
+        ``TransientStoreError``.
         """
 
     def positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
@@ -98,3 +99,48 @@ class Store(Protocol[S_co]):
 
     def close(self) -> None:
         """Close what the store opened itself."""
+
+
+class Source(Protocol):
+    """A reader's half of a consumer group; polled by one thread at a time."""
+
+    max_poll_seconds: float
+    commit_failed: Callable[[list[TopicPartition]], None]
+
+    def subscribe(
+        self,
+        topics: Sequence[str],
+        assigned: Callable[[list[TopicPartition]], None],
+        revoked: Callable[[list[TopicPartition]], None],
+        lost: Callable[[list[TopicPartition]], None],
+    ) -> None:
+        """Join the group; the callbacks run inside ``poll``, on the thread that polls."""
+
+    def poll(self, messages: int, seconds: float) -> Sequence[RawMessage]:
+        """Return what is ready, at most ``messages``; wait up to ``seconds`` for the first.
+
+        Raises ``PositionError`` or ``BrokerError``.
+        """
+
+    def assign(
+        self, positions: Mapping[TopicPartition, int], others: Mapping[TopicPartition, int]
+    ) -> None:
+        """Fetch ``positions`` from these offsets on; ``others`` go on from theirs."""
+
+    def assignment(self) -> list[TopicPartition]:
+        """Return what is assigned at present."""
+
+    def pause(self, keys: Iterable[TopicPartition]) -> None:
+        """Fetch nothing of these partitions for now."""
+
+    def resume(self, keys: Iterable[TopicPartition]) -> None:
+        """Fetch these partitions again."""
+
+    def resolve(self, policies: Mapping[TopicPartition, str | int]) -> dict[TopicPartition, Start]:
+        """Turn start policies into offsets; "group" without a commit is left out."""
+
+    def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool) -> None:
+        """Commit to the group; with ``wait`` raise ``BrokerError`` where it was refused."""
+
+    def close(self) -> None:
+        """Leave the group."""

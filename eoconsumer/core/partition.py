@@ -128,6 +128,11 @@ class Partition:
         return Run(self.key, messages, total, frozenset(dropped))
 
     @property
+    def resting(self) -> bool:
+        """Whether it is paused until a failed message is tried again."""
+        return self.state is State.RESTING
+
+    @property
     def alone(self) -> bool:
         """Whether the next run must not share a transaction: it may well fail."""
         return bool(self.suspects and self.pending and self.pending[0].offset >= self.suspect)

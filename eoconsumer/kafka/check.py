@@ -19,13 +19,17 @@ _CONSUMER_ONLY = re.compile(
 
 
 def topics(settings: Mapping[str, Any], seconds: float = 10.0) -> dict[str, int]:
-    """Return the topics with their number of partitions; raises ``ConfigurationError`` where no broker answers."""
+    """Return the topics with their number of partitions.
+
+    Raises ``ConfigurationError`` where no broker answers within ``seconds``.
+    """
     common: dict[str, Any] = {
         name: value for name, value in settings.items() if not _CONSUMER_ONLY.search(name)
     }
     servers = settings["bootstrap.servers"]
     try:
-        client = AdminClient({**common, "error_cb": lambda _: None})
+        common["error_cb"] = lambda _: None  # what it would say is said below
+        client = AdminClient(common)
         found = client.list_topics(timeout=seconds).topics
         return {name: len(topic.partitions) for name, topic in found.items()}
     except (KafkaException, ValueError, TypeError) as error:

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any
+from typing import Any, cast
 
 from confluent_kafka import (
     OFFSET_END,
@@ -26,7 +26,7 @@ from eoconsumer.errors import (
 )
 from eoconsumer.kafka import start
 from eoconsumer.kafka.settings import is_incremental
-from eoconsumer.message import TopicPartition
+from eoconsumer.message import RawMessage, TopicPartition
 
 log = logging.getLogger("eoconsumer.kafka")
 Callback = Callable[[list[TopicPartition]], None]
@@ -79,7 +79,7 @@ class KafkaSource:
             on_lost=inside(lost, self._give),
         )
 
-    def poll(self, messages: int, seconds: float) -> list[KafkaMessage]:
+    def poll(self, messages: int, seconds: float) -> list[RawMessage]:
         """Return what is ready, at most ``messages``; wait up to ``seconds`` only for the first.
 
         ``Consumer.consume(n, timeout)`` waits for all ``n``; here nothing waits to fill a batch.
@@ -100,7 +100,7 @@ class KafkaSource:
                 if told is not None and (judged := self._judge(told, message)):
                     raise judged
             got = [m for m in got if m.error() is None]
-        return got
+        return cast(list[RawMessage], got)
 
     def assign(
         self, positions: Mapping[TopicPartition, int], others: Mapping[TopicPartition, int]

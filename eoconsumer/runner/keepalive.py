@@ -1,0 +1,148 @@
+"""Keeps a reader in its group while a handler takes long, and orders rebalances that come then.
+
+A second thread polls for the reader only when the reader has not polled for a third of
+``max.poll.interval.ms``. What can happen in such a poll, and what is done:
+
+* messages come: they are kept for the reader, never dropped;
+* partitions are assigned: they are taken without fetching; the reader claims them when it is back,
+  since its database session is in use now;
+* partitions are revoked: Kafka waits until the reader is between two batches, so that what is in
+  flight commits before the next owner claims; then they are given up as always;
+* partitions are lost: the reader's next advance of them is refused here, before the fence would.
+"""
+
+from __future__ import annotations
+
+import logging
+import threading
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import TYPE_CHECKING
+
+from eoconsumer.message import RawMessage, TopicPartition
+
+if TYPE_CHECKING:
+    from eoconsumer.runner.reader import Reader
+
+log = logging.getLogger("eoconsumer.reader")
+
+
+class KeepAlive:
+    """The second thread of one reader."""
+
+    def __init__(self, reader: Reader) -> None:
+        """Watch over ``reader``."""
+        self._reader = reader
+        self._interval = reader.source.max_poll_seconds / 3
+        self._thread = threading.Thread(target=self._watch, name="eoconsumer-alive", daemon=True)
+        self._over = threading.Event()
+        self._lock = threading.Lock()
+        self._between = threading.Event()  # the reader is between two batches
+        self._polled_at = time.monotonic()
+        self._kept: list[RawMessage] = []
+        self._paused: list[TopicPartition] = []
+        self._later: list[tuple[str, list[TopicPartition]]] = []
+        self.lost_in_flight: set[TopicPartition] = set()
+
+    def start(self) -> None:
+        """Begin to watch."""
+        self._thread.start()
+
+    def stop(self) -> None:
+        """End, once no poll of ours is under way."""
+        self._between.set()
+        self._over.set()
+        if self._thread.ident is not None:
+            self._thread.join()
+
+    # --- on the reader's thread ---------------------------------------------------------------
+
+    @contextmanager
+    def polling(self) -> Iterator[None]:
+        """Let the reader poll, after what came up meanwhile is settled."""
+        self._between.set()
+        with self._lock:
+            self._between.clear()
+            later, self._later = self._later, []
+            self.lost_in_flight.clear()
+            for kind, keys in later:
+                flow = self._reader.flow
+                effects = (
+                    flow.assigned(keys) if kind == "assigned" else flow.revoked(keys, lost=True)
+                )
+                self._reader.rebalance(effects)
+            if self._paused:
+                resting = {key for key, p in self._reader.flow.partitions.items() if p.resting}
+                self._reader.source.resume(key for key in self._paused if key not in resting)
+                self._paused = []
+            yield
+            self._polled_at = time.monotonic()
+
+    def take_kept(self) -> list[RawMessage]:
+        """Return what our polls brought."""
+        kept, self._kept = self._kept, []
+        return kept
+
+    # --- callbacks of Kafka, on the thread that polls -----------------------------------------
+
+    def assigned(self, keys: list[TopicPartition]) -> None:
+        """Claim now, or leave it to the reader."""
+        if self._is_here():
+            self._later.append(("assigned", keys))
+        else:
+            self._reader.rebalance(self._reader.flow.assigned(keys))
+
+    def revoked(self, keys: list[TopicPartition]) -> None:
+        """Give up, once nothing of ours is in flight."""
+        keys = self._forget(keys)
+        if self._is_here() and not self._between.wait(self._reader.source.max_poll_seconds):
+            self.lost(keys)
+        else:
+            self._reader.rebalance(self._reader.flow.revoked(keys))
+
+    def lost(self, keys: list[TopicPartition]) -> None:
+        """Drop: these belong to another consumer already."""
+        keys = self._forget(keys)
+        if self._is_here():
+            self.lost_in_flight.update(keys)
+            self._later.append(("lost", keys))
+        else:
+            self._reader.rebalance(self._reader.flow.revoked(keys, lost=True))
+
+    def _is_here(self) -> bool:
+        return threading.current_thread() is self._thread
+
+    def _forget(self, keys: list[TopicPartition]) -> list[TopicPartition]:
+        """Take ``keys`` out of the assignments that wait; return those that did not wait."""
+        waiting = {key for kind, later in self._later for key in later if kind == "assigned"}
+        self._later = [
+            (kind, [k for k in later if kind != "assigned" or k not in keys])
+            for kind, later in self._later
+        ]
+        return [key for key in keys if key not in waiting]
+
+    # --- on our own thread --------------------------------------------------------------------
+
+    def _watch(self) -> None:
+        while not self._over.wait(min(1.0, self._interval / 4)):
+            silent = time.monotonic() - self._polled_at
+            if silent >= self._interval and self._lock.acquire(blocking=False):
+                try:
+                    log.info("a batch has been at work for %.0f s; polling for its reader", silent)
+                    source = self._reader.source
+                    self._pause_all()
+                    self._kept += source.poll(1, 0.0)
+                    self._pause_all()  # what this poll assigned
+                    self._polled_at = time.monotonic()
+                except Exception as error:
+                    # The reader's own poll meets the same error and says so.
+                    log.warning("polling for a busy reader failed: %s", error)
+                finally:
+                    self._lock.release()
+
+    def _pause_all(self) -> None:
+        source = self._reader.source
+        fresh = [key for key in source.assignment() if key not in self._paused]
+        source.pause(fresh)
+        self._paused += fresh

@@ -1,0 +1,242 @@
+"""One reader: a thread with its own Kafka client and its own session, driven by the core."""
+
+from __future__ import annotations
+
+import logging
+import random
+import threading
+import time
+from collections import defaultdict
+from collections.abc import Callable, Sequence
+from typing import Any
+
+from eoconsumer.core import effects as fx
+from eoconsumer.core.flow import Flow
+from eoconsumer.core.positions import Claims, Position, Start
+from eoconsumer.errors import BrokerError, EOConsumerError, Fenced, StoreError
+from eoconsumer.message import Message, RawMessage, TopicPartition
+from eoconsumer.protocols import Source, StoreSession, Transaction
+from eoconsumer.runner.keepalive import KeepAlive
+from eoconsumer.runner.user import User, Work
+from eoconsumer.runner.watch import Watch
+
+log = logging.getLogger("eoconsumer.reader")
+
+
+class Reader:
+    """Carries out the effects of one ``Flow`` on real servers."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        source: Source,
+        store: StoreSession[Any],
+        user: User,
+        watch: Watch,
+        stopping: threading.Event,
+        transaction_seconds: float | None,
+    ) -> None:
+        """Take what a reader owns: it closes ``source`` and ``store`` at its end."""
+        self.flow = flow
+        self.source = source
+        self._store = store
+        self._user = user
+        self._watch = watch
+        self._stopping = stopping
+        self._seconds = transaction_seconds
+        self._work = Work(user, watch, store.translate)
+        self._transaction: Transaction[Any] | None = None
+        self._until: float | None = None
+        self._failure: BaseException | None = None
+        self._keeper = KeepAlive(self)
+        self._carry_out: dict[type, Callable[[Any], Any]] = {
+            effect: getattr(self, f"_{name}") for effect, name in _METHODS.items()
+        }
+
+    def run(self) -> None:
+        """Read until stop is asked for; raises what the core could not recover from."""
+        source, keeper = self.source, self._keeper
+        source.commit_failed = self.flow.mirror_failed
+        try:
+            source.subscribe(self._user.routes.topics, keeper.assigned, keeper.revoked, keeper.lost)
+            keeper.start()
+            self.drive(self.flow.read())
+        except BaseException as error:
+            self._let_go(lost=isinstance(error, BrokerError | StoreError))
+            raise
+        finally:
+            keeper.stop()
+            source.close()
+            self._store.close()
+
+    def drive(self, effects: fx.Effects[None]) -> None:
+        """Do what ``effects`` asks for, one after the other."""
+        carry_out = self._carry_out
+        try:
+            effect = next(effects)
+            while True:
+                try:
+                    result = carry_out[type(effect)](effect)
+                except EOConsumerError as error:
+                    effect = effects.throw(error)
+                else:
+                    effect = effects.send(result)
+        except StopIteration:
+            return
+
+    def rebalance(self, effects: fx.Effects[None]) -> None:
+        """Drive ``effects`` inside a callback of Kafka, through which no error must leave."""
+        try:
+            self.drive(effects)
+        except BaseException as error:
+            self._failure = self._failure or error
+
+    def _let_go(self, *, lost: bool) -> None:
+        """Give up what is ours after a failure, as well as it goes."""
+        if self._transaction is not None:
+            self._abort(fx.Abort())
+        try:
+            self.drive(self.flow.revoked(list(self.flow.partitions), lost=lost))
+        except EOConsumerError as error:
+            log.warning("not everything could be given up in order: %s", error)
+
+    # --- Kafka ------------------------------------------------------------------------------
+
+    def _poll(self, effect: fx.Poll) -> dict[TopicPartition, list[Message[Any]]] | None:
+        if self._stopping.is_set():
+            return None
+        with self._keeper.polling():
+            raw = self._keeper.take_kept()
+            raw += self.source.poll(effect.messages, 0.0 if raw else effect.seconds)
+        if self._failure is not None:
+            failure, self._failure = self._failure, None
+            raise failure
+        return self._views(raw)
+
+    def _views(self, raw: Sequence[RawMessage]) -> dict[TopicPartition, list[Message[Any]]]:
+        """Sort messages by partition, and decode them."""
+        sorted_: dict[tuple[str | None, int | None], list[RawMessage]] = defaultdict(list)
+        for message in raw:
+            sorted_[message.topic(), message.partition()].append(message)
+        routes = self._user.routes
+        return {
+            TopicPartition(topic, number): routes.of(topic).view(messages)
+            for (topic, number), messages in sorted_.items()
+            if topic is not None and number is not None
+        }
+
+    def _resolve(self, effect: fx.Resolve) -> dict[TopicPartition, Start]:
+        return self.source.resolve(effect.policies)
+
+    def _assign(self, effect: fx.Assign) -> None:
+        if effect.positions:
+            others = {
+                key: partition.fetched
+                for key, partition in self.flow.partitions.items()
+                if partition.live and key not in effect.positions
+            }
+            self.source.assign(effect.positions, others)
+
+    def _pause(self, effect: fx.Pause) -> None:
+        self.source.pause([effect.partition])
+
+    def _resume(self, effect: fx.Resume) -> None:
+        self.source.resume([effect.partition])
+
+    def _commit_group(self, effect: fx.CommitGroup) -> None:
+        self.source.commit(effect.positions, wait=True)
+
+    def _mirror(self, effect: fx.Mirror) -> None:
+        self.source.commit(effect.positions, wait=False)
+
+    # --- the store --------------------------------------------------------------------------
+
+    def _claim(self, effect: fx.Claim) -> Claims:
+        return self._store.claim(effect.partitions, effect.starts)
+
+    def _read_positions(self, effect: fx.ReadPositions) -> dict[TopicPartition, Position]:
+        return self._store.positions(effect.partitions)
+
+    def _release(self, effect: fx.Release) -> None:
+        self._store.release(effect.moves)
+
+    def _begin(self, _: fx.Begin) -> None:
+        self._transaction = self._store.transaction()
+        self._until = None if self._seconds is None else time.monotonic() + self._seconds
+
+    def _handle(self, effect: fx.Handle) -> None:
+        run = effect.run
+        partition = self.flow.partitions[run.partition]
+        scope = self._transaction or self._store
+        until = self._until if self._transaction is not None else None
+        attempt = partition.tries + 1 if partition.alone else 1
+        self._work.handle(run, scope.session, attempt=attempt, until=until)
+
+    def _bury(self, effect: fx.Bury) -> None:
+        (self._transaction or self._store).bury(effect.letters)
+
+    def _advance(self, effect: fx.Advance) -> None:
+        lost = self._keeper.lost_in_flight.intersection(move.partition for move in effect.moves)
+        if lost:
+            raise Fenced(lost)
+        (self._transaction or self._store).advance(effect.moves)
+
+    def _commit(self, _: fx.Commit) -> None:
+        if self._transaction is not None:
+            self._transaction.commit()
+            self._transaction = None
+
+    def _abort(self, _: fx.Abort) -> None:
+        if self._transaction is not None:
+            self._transaction.abort()
+            self._transaction = None
+
+    # --- the user, the clock, chance ----------------------------------------------------------
+
+    def _after_commit(self, effect: fx.AfterCommit) -> None:
+        self._work.after_commit(effect.runs)
+
+    def _assigned(self, effect: fx.Assigned) -> None:
+        self._work.assigned(effect.partitions)
+
+    def _revoked(self, effect: fx.Revoked) -> None:
+        self._work.revoked(effect.partitions)
+
+    def _now(self, _: fx.Now) -> float:
+        return time.monotonic()
+
+    def _chance(self, _: fx.Chance) -> float:
+        return random.random()
+
+    def _sleep(self, effect: fx.Sleep) -> None:
+        self._stopping.wait(effect.seconds)
+
+    def _report(self, effect: fx.Report) -> None:
+        self._watch.report(effect.name, effect.details)
+
+
+_METHODS: dict[type, str] = {
+    fx.Poll: "poll",
+    fx.Resolve: "resolve",
+    fx.Assign: "assign",
+    fx.Pause: "pause",
+    fx.Resume: "resume",
+    fx.CommitGroup: "commit_group",
+    fx.Mirror: "mirror",
+    fx.Claim: "claim",
+    fx.ReadPositions: "read_positions",
+    fx.Release: "release",
+    fx.Begin: "begin",
+    fx.Handle: "handle",
+    fx.Bury: "bury",
+    fx.Advance: "advance",
+    fx.Commit: "commit",
+    fx.Abort: "abort",
+    fx.AfterCommit: "after_commit",
+    fx.Assigned: "assigned",
+    fx.Revoked: "revoked",
+    fx.Now: "now",
+    fx.Chance: "chance",
+    fx.Sleep: "sleep",
+    fx.Report: "report",
+}

@@ -1,0 +1,113 @@
+"""All readers of a consumer: their threads, their restarts, and how they end."""
+
+from __future__ import annotations
+
+import logging
+import os
+import random
+import socket
+import threading
+import uuid
+from collections.abc import Callable
+from typing import Any
+
+from eoconsumer.config import Config
+from eoconsumer.core.flow import Flow
+from eoconsumer.errors import BrokerError, StoreError
+from eoconsumer.protocols import Source, Store
+from eoconsumer.runner.reader import Reader
+from eoconsumer.runner.user import User
+from eoconsumer.runner.watch import Watch
+
+log = logging.getLogger("eoconsumer.reader")
+
+
+class Runner:
+    """Runs ``config.reader_count`` readers until one fails for good or stop is asked for."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: Store[Any],
+        make_source: Callable[[], Source],
+        user: User,
+        watch: Watch,
+    ) -> None:
+        """Start nothing yet."""
+        self._config = config
+        self._store = store
+        self._make_source = make_source
+        self._user = user
+        self._watch = watch
+        self._stopping = threading.Event()
+        self._threads: list[threading.Thread] = []
+        self.failure: BaseException | None = None
+
+    def start(self) -> None:
+        """Start the readers, each on a thread of its own."""
+        for number in range(self._config.reader_count):
+            thread = threading.Thread(
+                target=self._read, args=(number,), name=f"eoconsumer-{self._config.group}-{number}"
+            )
+            self._threads.append(thread)
+            thread.start()
+
+    def stop(self) -> None:
+        """Ask the readers to finish what they have in hand and leave."""
+        self._stopping.set()
+        self._watch.changed.set()
+
+    @property
+    def stopping(self) -> bool:
+        """Whether stop was asked for."""
+        return self._stopping.is_set()
+
+    def join(self) -> None:
+        """Wait for the readers; raise what ended them, if anything did."""
+        for thread in self._threads:
+            thread.join()
+        if self.failure is not None:
+            raise self.failure
+
+    def _read(self, number: int) -> None:
+        """Run one reader, and a new one where it lost its broker or its database."""
+        attempt = 0
+        while not self._stopping.is_set():
+            before = self._watch.snapshot().committed
+            try:
+                self._reader(number).run()
+            except (BrokerError, StoreError) as error:
+                moved = self._watch.snapshot().committed > before
+                attempt = 1 if moved else attempt + 1
+                if attempt > self._config.restart.attempts:
+                    self._fail(error)
+                    return
+                delay = self._config.restart.delay(attempt, random.random())
+                details = {"error": error, "attempt": attempt, "delay": delay}
+                self._watch.report("restarted", details)
+                self._stopping.wait(delay)
+            except BaseException as error:
+                self._fail(error)
+                return
+
+    def _reader(self, number: int) -> Reader:
+        owner = f"{socket.gethostname()}:{os.getpid()}:{number}:{uuid.uuid4().hex[:12]}"
+        source = self._make_source()
+        try:
+            session = self._store.open(self._config.group, owner)
+        except BaseException:
+            source.close()
+            raise
+        return Reader(
+            Flow(self._config.of_reader(number)),
+            source,
+            session,
+            self._user,
+            self._watch,
+            self._stopping,
+            self._store.transaction_seconds,
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        self.failure = self.failure or error
+        self.stop()

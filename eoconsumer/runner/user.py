@@ -1,0 +1,170 @@
+"""The user's side of a reader: handlers and hooks, and how their errors are told apart."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from dataclasses import dataclass
+from typing import Any
+
+from eoconsumer.codecs import Routes
+from eoconsumer.core.effects import OutOfTime, Run, RunFailed
+from eoconsumer.errors import DecodeError, HandlerMisuse, TransientStoreError
+from eoconsumer.message import Message, TopicPartition
+from eoconsumer.runner.watch import Watch
+from eoconsumer.telemetry import Trace
+
+log = logging.getLogger("eoconsumer.hooks")
+
+
+@dataclass(frozen=True, slots=True)
+class User:
+    """What the user wrote; ``after_commit`` is None where there are no stages after the commit."""
+
+    routes: Routes
+    after_commit: Callable[[Sequence[Message[Any]]], object] | None
+    on_assigned: Callable[[list[TopicPartition]], object]
+    on_revoked: Callable[[list[TopicPartition]], object]
+
+
+class Work:
+    """Runs the user's handler over one run, in a transaction or outside of one."""
+
+    def __init__(
+        self, user: User, watch: Watch, translate: Callable[[BaseException], BaseException]
+    ) -> None:
+        """``translate`` tells a transient error of the database from an error of the handler."""
+        self._user = user
+        self._watch = watch
+        self._translate = translate
+
+    def handle(self, run: Run, session: Any, *, attempt: int, until: float | None) -> None:
+        """Give the live messages of ``run`` to their handler.
+
+        ``until`` is the monotonic time at which the open transaction has lived too long; None
+        outside a transaction. Raises ``RunFailed``, ``OutOfTime``, ``HandlerMisuse`` or, in a
+        transaction, ``TransientStoreError``.
+        """
+        messages = run.live
+        if not messages:
+            return
+        route = self._user.routes.of(run.partition.topic)
+        if route.form == "batch":
+            self._stage(run, messages, lambda: route.call(messages, session), until, attempt)
+            self._in_time(until)
+            return
+        if self._watch.tracing:
+            for message in messages:
+                call = _bound(route.call, message, session)
+                self._stage(run, [message], call, until, attempt)
+                self._in_time(until)
+            return
+        call_handler = route.call
+        for message in messages:
+            try:
+                call_handler(message, session)
+            except Exception as error:
+                raise self._failure(run, message.offset, error, until) from error
+            if until is not None and time.monotonic() > until:
+                self._in_time(until)
+
+    def after_commit(self, runs: Sequence[Run]) -> None:
+        """Run the stages after the commit; an error is logged and counted, nothing else."""
+        if self._user.after_commit is None:
+            return
+        for run in runs:
+            began, error = time.monotonic(), None
+            try:
+                if run.live:
+                    self._user.after_commit(run.live)
+            except Exception as raised:
+                error = raised
+                log.exception("after_commit failed for %s; its messages stay done", run.partition)
+                self._watch.report("stage_failed", {"error": raised, "messages": len(run.live)})
+            self._trace(run, run.live, 1, "after_commit", began, error)
+
+    def assigned(self, keys: Sequence[TopicPartition]) -> None:
+        """Tell the user what came."""
+        self._hook("on_assigned", self._user.on_assigned, keys)
+
+    def revoked(self, keys: Sequence[TopicPartition]) -> None:
+        """Tell the user what went."""
+        self._hook("on_revoked", self._user.on_revoked, keys)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    def _stage(
+        self,
+        run: Run,
+        messages: Sequence[Message[Any]],
+        call: Callable[[], object],
+        until: float | None,
+        attempt: int,
+    ) -> None:
+        began = time.monotonic()
+        try:
+            call()
+        except Exception as error:
+            self._trace(run, messages, attempt, "handle", began, error)
+            offset = error.offset if isinstance(error, DecodeError) else None
+            if offset is None and len(messages) == 1:
+                offset = messages[0].offset
+            raise self._failure(run, offset, error, until) from error
+        self._trace(run, messages, attempt, "handle", began, None)
+
+    def _failure(
+        self, run: Run, offset: int | None, error: Exception, until: float | None
+    ) -> Exception:
+        """Return what the core is to know of ``error``."""
+        told = self._translate(error)
+        if isinstance(told, HandlerMisuse):
+            return told
+        if isinstance(told, TransientStoreError):
+            if until is not None:
+                return told
+            failure = RunFailed(run.partition, offset)
+            failure.__cause__ = told
+            return failure
+        return RunFailed(run.partition, offset)
+
+    def _in_time(self, until: float | None) -> None:
+        if until is not None and (late := time.monotonic() - until) > 0:
+            raise OutOfTime(late)
+
+    def _trace(
+        self,
+        run: Run,
+        messages: Sequence[Message[Any]],
+        attempt: int,
+        stage: str,
+        began: float,
+        error: BaseException | None,
+    ) -> None:
+        if not self._watch.tracing or not messages:
+            return
+        seconds = (time.monotonic() - began) / len(messages)
+        topic, partition = run.partition
+        for message in messages:
+            self._watch.trace(
+                Trace(topic, partition, message.offset, attempt, stage, seconds, error)
+            )
+
+    def _hook(
+        self,
+        name: str,
+        hook: Callable[[list[TopicPartition]], object],
+        keys: Sequence[TopicPartition],
+    ) -> None:
+        if not keys:
+            return
+        try:
+            hook(list(keys))
+        except Exception:
+            log.exception("%s failed for %s; the consumer goes on", name, ", ".join(map(str, keys)))
+
+
+def _bound(
+    call: Callable[[Any, Any], object], message: Message[Any], session: Any
+) -> Callable[[], object]:
+    return lambda: call(message, session)
