@@ -19,16 +19,17 @@ GROUP = "simulated"
 EFFECTS = "effects"
 Place: TypeAlias = tuple[TopicPartition, int]
 
-_ANYWHERE = frozenset({"crash", "zombie", "rebalance"})
+# No other process can tell when these happen, so they take no step of the schedule.
+_UNSEEN = (fx.Now, fx.Chance, fx.Report, fx.AfterCommit, fx.Assigned, fx.Revoked)
 _POSSIBLE: Mapping[type, frozenset[str]] = {
-    fx.Poll: _ANYWHERE | {"stop"},
-    fx.Claim: _ANYWHERE | {"transient", "lost_reply"},
-    fx.ReadPositions: _ANYWHERE | {"transient"},
-    fx.Release: _ANYWHERE | {"transient"},
-    fx.Begin: _ANYWHERE | {"transient"},
-    fx.Handle: _ANYWHERE | {"transient", "bad"},
-    fx.Advance: _ANYWHERE | {"transient", "lost_reply"},
-    fx.Commit: _ANYWHERE | {"transient", "lost_reply", "late_commit"},
+    fx.Poll: frozenset({"stop"}),
+    fx.Claim: frozenset({"transient", "lost_reply"}),
+    fx.ReadPositions: frozenset({"transient"}),
+    fx.Release: frozenset({"transient"}),
+    fx.Begin: frozenset({"transient"}),
+    fx.Handle: frozenset({"transient", "bad"}),
+    fx.Advance: frozenset({"transient", "lost_reply"}),
+    fx.Commit: frozenset({"transient", "lost_reply", "late_commit"}),
 }
 
 
@@ -54,7 +55,7 @@ class SimulatedReader:
         self.asleep_until = 0.0
         # The loop at the bottom; a rebalance that came up in its poll on top.
         self.stack: list[tuple[fx.Effects[None], Callable[[], None]]] = []
-        self.poll: fx.Poll
+        self.effect: fx.Effect
         self._push(self.flow.read(), self._leave)
         world.group.join(self.member)
 
@@ -67,9 +68,9 @@ class SimulatedReader:
             except NotYet:
                 return
             except EOConsumerError as error:
-                self.effect = effects.throw(error)
+                self._wants(effects, effects.throw(error))
             else:
-                self.effect = effects.send(result)
+                self._wants(effects, effects.send(result))
         except StopIteration:
             self.stack.pop()
             done()
@@ -78,15 +79,20 @@ class SimulatedReader:
 
     def _push(self, effects: fx.Effects[None], done: Callable[[], None]) -> None:
         self.stack.append((effects, done))
-        self.effect: Any = next(effects)
+        self._wants(effects, next(effects))
+
+    def _wants(self, effects: fx.Effects[None], effect: fx.Effect) -> None:
+        """Keep the next effect for the next step, past those that nobody else can see."""
+        while isinstance(effect, _UNSEEN):
+            effect = effects.send(self._see(effect))
+        self.effect = effect
 
     def _leave(self) -> None:
         raise Gone
 
     def _do(self, effect: Any) -> object:
         """Carry out ``effect``, with what the schedule lets go wrong."""
-        special = _POSSIBLE.get(type(effect))
-        fault = self.world.fault(special or _ANYWHERE, 0.15 if special else 0.02)
+        fault = self.world.fault(_POSSIBLE.get(type(effect), frozenset()))
         if fault == "crash" and self.world.chance.random() < 0.5:
             raise Gone
         if fault == "zombie":
@@ -219,11 +225,10 @@ class SimulatedReader:
     def _abort(self, *_: object) -> None:
         self.transaction = None
 
-    def _now(self, *_: object) -> float:
-        return self.world.now
-
-    def _chance(self, *_: object) -> float:
-        return self.world.chance.random()
+    def _see(self, effect: object) -> float | None:
+        if isinstance(effect, fx.Now):
+            return self.world.now
+        return self.world.chance.random() if isinstance(effect, fx.Chance) else None
 
     def _sleep(self, effect: fx.Sleep, _: str | None) -> None:
         self.asleep_until = self.world.now + effect.seconds

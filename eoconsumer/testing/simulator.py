@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import random
 from collections import Counter, defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 
 from eoconsumer.core.flow import Flow
@@ -23,6 +23,8 @@ from eoconsumer.stores.memory import Key, MemoryStore, MemoryTransaction
 from eoconsumer.testing.simulated_kafka import Group, Log
 from eoconsumer.testing.simulated_reader import EFFECTS, GROUP, Gone, Place, SimulatedReader
 
+ANYWHERE = frozenset({"crash", "zombie", "rebalance"})
+
 
 @dataclass
 class Outcome:
@@ -34,8 +36,8 @@ class Outcome:
     finished: bool
     out_of_order: int
     faults: Counter[str]
-    broken_claims: int
-    takeovers: list[float]
+    broken_claims: int  #: rows that somebody else moved after a claim returned
+    takeovers: list[float]  #: seconds from a claim of another's row to the claimer's first commit
 
     @property
     def lost(self) -> int:
@@ -95,6 +97,7 @@ class World:
             commit_timeout=self.chance.choice((0.0, 1.0)),
             mirror=False,
         )
+        self.unfinished = set(self.log.messages)
         self.budget = self.chance.randint(0, plan.most_faults)
         self.late: list[Late] = []
         self.faults: Counter[str] = Counter()
@@ -110,7 +113,7 @@ class World:
     def run(self, most_steps: int = 4_000) -> Outcome:
         """Play the schedule until everything is consumed."""
         steps = 0
-        while not self._finished() and steps < most_steps:
+        while (self.unfinished or self.late) and steps < most_steps:
             steps += 1
             self.now += 0.01
             self._land()
@@ -146,11 +149,14 @@ class World:
 
     # --- what goes wrong --------------------------------------------------------------------
 
-    def fault(self, possible: frozenset[str], odds: float) -> str | None:
-        """Draw what goes wrong at the next effect, of what is ``possible`` there."""
-        if self.budget <= 0 or self.chance.random() > odds:
+    def fault(self, own: frozenset[str]) -> str | None:
+        """Draw what goes wrong at the next effect: one of its ``own`` faults, or of those anywhere.
+
+        The odds leave some of the budget for the end of the schedule.
+        """
+        if self.budget <= 0 or self.chance.random() > (0.1 if own else 0.02):
             return None
-        kinds = sorted(possible & self.plan.faults)
+        kinds = sorted((own if self.chance.random() < 0.5 else ANYWHERE) & self.plan.faults)
         if not kinds:
             return None
         self.budget -= 1
@@ -172,21 +178,24 @@ class World:
     ) -> None:
         """Let ``write`` change the store, and check who changed which row."""
         rows = {key: row.next_offset for key, row in self.store.rows.items()}
-        write()
+        try:
+            write()
+        finally:  # outside a transaction some rows may move and others be fenced
+            self._watch(reader, moves, rows)
+
+    def _watch(
+        self, reader: SimulatedReader, moves: Sequence[Move], rows: Mapping[Key, int]
+    ) -> None:
         for move in moves:
             key = Key(GROUP, move.partition)
-            if self.store.rows[key].next_offset != rows[key]:
-                self.broken_claims += self.claimer[move.partition] is not reader
-                began = self.claimed_at.pop(move.partition, None)
-                if began is not None:
-                    self.takeovers.append(self.now - began)
-
-    def _finished(self) -> bool:
-        rows = self.store.rows
-        return not self.late and all(
-            (row := rows.get(Key(GROUP, key))) is not None and row.next_offset >= self.log.end(key)
-            for key in self.log.messages
-        )
+            if self.store.rows[key].next_offset == rows[key]:
+                continue
+            if self.claimer[move.partition] is not reader:
+                self.broken_claims += 1
+            elif move.partition in self.claimed_at:
+                self.takeovers.append(self.now - self.claimed_at.pop(move.partition))
+            if self.store.rows[key].next_offset >= self.log.end(move.partition):
+                self.unfinished.discard(move.partition)
 
     def _outcome(self, *, finished: bool) -> Outcome:
         places: list[Place] = self.store.tables[EFFECTS]  # type: ignore[assignment]
