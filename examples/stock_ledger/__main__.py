@@ -22,7 +22,7 @@ from .worker import RunMode, work
 
 DISAGREE, CONFIGURATION = 3, 78  # exit codes
 
-app = typer.Typer(help="A stock ledger fed from Kafka.", no_args_is_help=True)
+app = typer.Typer(help="A stock ledger fed from Kafka.", no_args_is_help=True, add_completion=False)
 
 Bootstrap = Annotated[str, typer.Option("-b", "--bootstrap", help="Kafka's bootstrap servers.")]
 StoreUrl = Annotated[str, typer.Option("--store", help="MongoDB URL with a database's name.")]
