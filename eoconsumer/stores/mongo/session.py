@@ -4,10 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
 
-import pymongo
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
-from pymongo.errors import PyMongoError
 
 from eoconsumer.core.positions import Claims, DeadLetter, Move, Position, Start
 from eoconsumer.errors import HandlerMisuse
@@ -17,7 +15,7 @@ from eoconsumer.stores.mongo.claims import Claimer
 from eoconsumer.stores.mongo.concerns import Document
 from eoconsumer.stores.mongo.guard import end_session, open_session
 from eoconsumer.stores.mongo.rows import Rows, position
-from eoconsumer.stores.mongo.transaction import ABORT_SECONDS, MongoTransaction
+from eoconsumer.stores.mongo.transaction import MongoTransaction
 from eoconsumer.stores.mongo.translation import is_transient, transient, translated
 
 
@@ -38,6 +36,7 @@ class MongoSession:
             self._claimer = Claimer(self._rows, owner, self._session)
         self._dead_letters = dead_letters
         self._group = group
+        self._transaction: MongoTransaction | None = None
 
     @property
     def session(self) -> ClientSession:
@@ -79,7 +78,8 @@ class MongoSession:
 
     def transaction(self) -> MongoTransaction:
         """Open a transaction; takes no round trip."""
-        return MongoTransaction(self._session, self._rows, self.bury)
+        self._transaction = MongoTransaction(self._session, self._rows, self.bury)
+        return self._transaction
 
     def translate(self, error: BaseException) -> BaseException:
         """Return what ``error`` means, with what is known about its transaction.
@@ -96,8 +96,6 @@ class MongoSession:
 
     def close(self) -> None:
         """End the session; an open transaction is rolled back."""
-        try:
-            with pymongo.timeout(ABORT_SECONDS):
-                end_session(self._session)
-        except PyMongoError:
-            pass  # the server ends it by itself
+        if self._transaction is not None:
+            self._transaction.abort()
+        end_session(self._session)

@@ -1,0 +1,36 @@
+"""What every store must do, as tests: subclass ``StoreConformance`` and give it a store.
+
+::
+
+    class TestMyStore(StoreConformance):
+        @pytest.fixture
+        def store(self): ...            # empty, set up, closed afterwards
+
+        def write(self, store, session, text): ...      # what a handler would write
+        def read(self, store): ...                      # the texts that are visible
+        def letters(self, store): ...                   # the offsets of visible dead letters
+
+What a database cannot do, its class says: ``ends_former_owner = False``; the test is skipped then,
+and the report says why.
+"""
+
+from __future__ import annotations
+
+import pytest
+
+# Assertions of this package are explained like those of a test file.
+pytest.register_assert_rewrite(__name__)
+
+from eoconsumer.testing.conformance.advances import AdvanceConformance  # noqa: E402
+from eoconsumer.testing.conformance.claims import ClaimConformance  # noqa: E402
+from eoconsumer.testing.conformance.transactions import TransactionConformance  # noqa: E402
+from eoconsumer.testing.conformance.upkeep import UpkeepConformance  # noqa: E402
+
+
+class StoreConformance(
+    ClaimConformance, AdvanceConformance, TransactionConformance, UpkeepConformance
+):
+    """The guarantees of a store, one test each. Only the contract is used, never the database."""
+
+
+__all__ = ["StoreConformance"]

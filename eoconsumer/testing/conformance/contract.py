@@ -1,0 +1,66 @@
+"""What a store supplies to be tested, and what all of the tests use."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from typing import Any, TypeVar
+
+import pytest
+
+from eoconsumer.core.positions import Move, Position, Start
+from eoconsumer.errors import TransientStoreError
+from eoconsumer.message import TopicPartition
+from eoconsumer.protocols import Store, StoreSession
+
+T = TypeVar("T")
+
+ORDERS = TopicPartition("orders", 0)
+RETURNS = TopicPartition("returns", 0)
+
+
+class Contract:
+    """What the tests know of a store; a store's own class supplies it."""
+
+    #: Whether a claim can end the session of a former owner whose transaction holds the row.
+    ends_former_owner = True
+
+    @pytest.fixture
+    def store(self) -> Any:
+        """Return a store that is empty and set up."""
+        raise NotImplementedError
+
+    def write(self, store: Any, session: Any, text: str) -> None:
+        """Write ``text`` through the native ``session``, as a handler would."""
+        raise NotImplementedError
+
+    def read(self, store: Any) -> Sequence[str]:
+        """Return the texts that are visible to everybody, in any order."""
+        raise NotImplementedError
+
+    def letters(self, store: Any) -> Sequence[int]:
+        """Return the offsets of the dead letters that are visible to everybody."""
+        raise NotImplementedError
+
+
+def owner(
+    store: Store, name: str, at: dict[TopicPartition, int], partitions: int = 1
+) -> tuple[StoreSession, dict[TopicPartition, Position]]:
+    """Open a session of the group "ledger" that owns partitions, each at its offset."""
+    session = store.open("ledger", name)
+    starts = {key: Start(offset, partitions) for key, offset in at.items()}
+    return session, dict(session.claim(list(at), starts).positions)
+
+
+def step(key: TopicPartition, rows: dict[TopicPartition, Position], upto: int) -> Move:
+    """Return the move of a partition from its row to ``upto``."""
+    return Move(key, rows[key].epoch, rows[key].next_offset, upto)
+
+
+def patiently(action: Callable[[], T]) -> T:
+    """Do ``action`` again while the database asks for it, as a reader does."""
+    for _ in range(20):
+        try:
+            return action()
+        except TransientStoreError as error:
+            last = error
+    raise last
