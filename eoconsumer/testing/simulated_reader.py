@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eoconsumer.core import effects as fx
 from eoconsumer.core.positions import Claims, Position, Start
-from eoconsumer.errors import CommitInDoubt, EOConsumerError, TransientStoreError
+from eoconsumer.errors import CommitInDoubt, EOConsumerError, Fenced, TransientStoreError
 from eoconsumer.message import Message, TopicPartition
 from eoconsumer.stores.memory import MemoryStoreSession, MemoryTransaction
 from eoconsumer.testing.simulated_kafka import Member
@@ -213,10 +213,14 @@ class SimulatedReader:
 
     def _advance(self, effect: fx.Advance, _: str | None) -> None:
         self.moves = effect.moves
-        if self.transaction is not None:
-            self.transaction.advance(effect.moves)
-        else:
-            self.world.land(self, effect.moves, lambda: self.store.advance(effect.moves))
+        try:
+            if self.transaction is not None:
+                self.transaction.advance(effect.moves)
+            else:
+                self.world.land(self, effect.moves, lambda: self.store.advance(effect.moves))
+        except Fenced as fenced:
+            self.world.fenced(self, fenced.partitions)
+            raise
 
     def _commit(self, *_: object) -> None:
         assert self.transaction is not None

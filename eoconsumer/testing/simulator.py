@@ -37,7 +37,7 @@ class Outcome:
     out_of_order: int
     faults: Counter[str]
     broken_claims: int  #: rows that somebody else moved after a claim returned
-    takeovers: list[float]  #: seconds from a claim of another's row to the claimer's first commit
+    fenced_owners: int  #: refused moves of the reader that claimed the row last
 
     @property
     def lost(self) -> int:
@@ -102,9 +102,8 @@ class World:
         self.late: list[Late] = []
         self.faults: Counter[str] = Counter()
         self.claimer: dict[TopicPartition, SimulatedReader] = {}
-        self.claimed_at: dict[TopicPartition, float] = {}
         self.broken_claims = 0
-        self.takeovers: list[float] = []
+        self.fenced_owners = 0
         self.births: list[float] = []
         self.readers = [SimulatedReader(self) for _ in range(plan.readers)]
 
@@ -169,9 +168,11 @@ class World:
     def claimed(self, reader: SimulatedReader, keys: Sequence[TopicPartition]) -> None:
         """Note who claimed last."""
         for key in keys:
-            if self.claimer.get(key) not in (None, reader):
-                self.claimed_at[key] = self.now
             self.claimer[key] = reader
+
+    def fenced(self, reader: SimulatedReader, keys: Sequence[TopicPartition]) -> None:
+        """Note whether it was the rightful owner whose moves were refused."""
+        self.fenced_owners += sum(self.claimer[key] is reader for key in keys)
 
     def land(
         self, reader: SimulatedReader, moves: Sequence[Move], write: Callable[[], None]
@@ -190,10 +191,7 @@ class World:
             key = Key(GROUP, move.partition)
             if self.store.rows[key].next_offset == rows[key]:
                 continue
-            if self.claimer[move.partition] is not reader:
-                self.broken_claims += 1
-            elif move.partition in self.claimed_at:
-                self.takeovers.append(self.now - self.claimed_at.pop(move.partition))
+            self.broken_claims += self.claimer[move.partition] is not reader
             if self.store.rows[key].next_offset >= self.log.end(move.partition):
                 self.unfinished.discard(move.partition)
 
@@ -210,7 +208,7 @@ class World:
             out_of_order=sum(offsets != sorted(offsets) for offsets in by_partition.values()),
             faults=self.faults,
             broken_claims=self.broken_claims,
-            takeovers=self.takeovers,
+            fenced_owners=self.fenced_owners,
         )
 
 
