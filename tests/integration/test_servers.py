@@ -190,7 +190,7 @@ def test_a_restarted_broker_has_its_port_and_its_messages(kill_first: bool) -> N
 
 
 def test_a_broker_that_refuses_a_setting_says_which() -> None:
-    with pytest.raises(ConfigurationError, match="Invalid value many .* num.io.threads"):
+    with pytest.raises(ConfigurationError, match=r"Invalid value many .* num\.io\.threads"):
         KafkaBroker(settings={"num.io.threads": "many"}).start()
 
 
