@@ -49,6 +49,8 @@ TABLE: Mapping[tuple[State, Event], State] = {
     (State.OWNED, Event.REVOKED): State.GONE,
     (State.OWNED, Event.LOST): State.GONE,
     (State.RESTING, Event.RESTED): State.OWNED,
+    # What stands before the failed message goes on meanwhile, and may fail as well.
+    (State.RESTING, Event.FAILED): State.RESTING,
     (State.RESTING, Event.FENCED): State.UNCLAIMED,
     (State.RESTING, Event.REVOKED): State.GONE,
     (State.RESTING, Event.LOST): State.GONE,
