@@ -74,9 +74,10 @@ class Flow(Commits):
                 batch = self._gather(now)
                 if batch.runs:
                     yield from self._process(batch, now)
-                    self._trouble, self._tries = None, 0
             except TransientStoreError as error:
                 yield from self._patience(error)
+            else:
+                self._trouble, self._tries = None, 0
             yield from self.mirror()
         yield from self.revoked(list(self.partitions))
 
