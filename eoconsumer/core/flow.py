@@ -92,7 +92,10 @@ class Flow(Commits):
 
     def _poll(self, now: float) -> tuple[int, float]:
         """Return how many messages to take at most, and how many seconds to wait for one."""
-        waiting = sum(len(p.pending) for p in self.partitions.values())
+        # What rests is paused: it takes no room, so that others go on meanwhile.
+        waiting = sum(
+            len(p.pending) for p in self.partitions.values() if p.state is not State.RESTING
+        )
         ready = any(p.pending and p.state is State.OWNED for p in self.partitions.values())
         wakes = [p.wake_at - now for p in self.partitions.values() if p.state is not State.OWNED]
         seconds = 0.0 if ready else max(0.0, min([self.settings.poll_interval, *wakes]))
