@@ -197,7 +197,7 @@ class Flow(Commits):
         final = tries >= self.settings.retry.attempts or isinstance(cause, DecodeError)
         if final and self.settings.on_poison != "stop":
             yield from self._decide(partition, run, [offset], cause)
-            return [*others, run.dropping([offset])]
+            return others  # the message goes with what stands behind it, in the next batch
         if final and run.live[0].offset == offset:
             raise stopped(run.partition, offset, tries, cause) from cause
         yield from self._rest(partition, cause)
