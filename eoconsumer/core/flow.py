@@ -16,6 +16,7 @@ from eoconsumer.core.effects import (
     Abort,
     Advance,
     Begin,
+    Bury,
     Chance,
     Commit,
     Effects,
@@ -158,6 +159,8 @@ class Flow(Commits):
                     yield step
                     if isinstance(step, Handle) and not transaction:
                         self._settle([step.run])
+                    elif isinstance(step, Bury) and not transaction:
+                        self._buried(step.letters)
         except EOConsumerError:
             if transaction:
                 yield Abort()
@@ -172,6 +175,12 @@ class Flow(Commits):
                 partition.stored = run.upto
             elif self.settings.mode is Mode.AT_LEAST_ONCE:
                 self.unstored_messages += len(run.messages)
+
+    def _buried(self, letters: Iterable[DeadLetter]) -> None:
+        """Note that ``letters`` are written for good: a batch done again must not repeat them."""
+        for letter in letters:
+            key = TopicPartition(letter.message.topic, letter.message.partition)
+            self.partitions[key].fates[letter.message.offset] = None
 
     # --- recovery ---------------------------------------------------------------------------
 

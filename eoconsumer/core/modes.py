@@ -54,7 +54,9 @@ STEPS: dict[Mode, Callable[[Work], list[Step]]] = {
 
 
 def _handle(work: Work) -> list[Step]:
-    return [*map(Handle, work.runs), *([Bury(work.letters)] if work.letters else [])]
+    # Letters first: outside a transaction a run settles when it is handled, and takes along what
+    # is known of its messages, while a later run of the batch may still fail.
+    return [*([Bury(work.letters)] if work.letters else []), *map(Handle, work.runs)]
 
 
 def _advance(work: Work) -> list[Step]:
