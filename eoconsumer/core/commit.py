@@ -21,7 +21,7 @@ from eoconsumer.core.modes import Mode
 from eoconsumer.core.ownership import Ownership
 from eoconsumer.core.positions import Move, Position
 from eoconsumer.core.settings import Settings
-from eoconsumer.errors import CommitInDoubt, Fenced, StoreError, TransientStoreError
+from eoconsumer.errors import BrokerError, CommitInDoubt, Fenced, StoreError, TransientStoreError
 from eoconsumer.message import TopicPartition
 
 
@@ -71,7 +71,7 @@ class Commits(Ownership):
             yield from self.advance(moves)
         except Fenced as fenced:
             yield from self.fence(fenced.partitions)
-        except StoreError as error:
+        except (StoreError, BrokerError) as error:
             # At-least-once: the next owner handles these messages once more.
             yield Report("advance_failed", {"error": error})
 
@@ -79,6 +79,9 @@ class Commits(Ownership):
 
     def advance(self, moves: tuple[Move, ...]) -> Effects[None]:
         """Write ``moves`` on their own, again while the database asks for it."""
+        if not moves:  # what was handled has been fenced or lost meanwhile
+            self.unstored_messages = 0
+            return
         gone: set[TopicPartition] = set()
         if self.settings.positions == "kafka":
             yield CommitGroup({move.partition: move.upto for move in moves})

@@ -75,6 +75,8 @@ class Flow(Commits):
                 batch = self._gather(now)
                 if batch.runs:
                     yield from self._process(batch, now)
+            except Fenced as fenced:
+                yield from self.fence(fenced.partitions)
             except TransientStoreError as error:
                 yield from self._patience(error)
             else:
@@ -134,9 +136,6 @@ class Flow(Commits):
                     self.pace.too_slow(batch.size)
                     return
                 batch = self._batch((yield from self._failed(batch, too_long(batch, late))), now)
-            except Fenced as fenced:
-                yield from self.fence(fenced.partitions)
-                return
             else:
                 done: float = yield Now()
                 self.pace.measured(batch.size, done - now)

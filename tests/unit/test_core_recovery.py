@@ -313,9 +313,9 @@ def test_at_least_once_tries_again_only_from_the_failed_message_on() -> None:
 
 
 @pytest.mark.requirement("S3-03")
-@given(n=st.integers(1, 30), fails=st.sets(st.integers(0, 60)), slow=st.booleans())
+@given(n=st.integers(1, 30), fails=st.sets(st.integers(0, 60)))
 def test_at_least_once_never_has_more_than_commit_batch_messages_handled_and_not_stored(
-    n: int, fails: set[int], slow: bool
+    n: int, fails: set[int]
 ) -> None:
     bench = Bench(
         mode=Mode.AT_LEAST_ONCE,
