@@ -39,7 +39,7 @@ class KafkaSource:
         """Make the client of ``settings``; raises ``ConfigurationError`` for a bad one."""
         self._incremental = is_incremental(settings)
         self._paused: set[TopicPartition] = set()
-        self._starts: dict[TopicPartition, int] | None = None  # set inside a callback only
+        self._in_callback = False
         self._said: dict[int, float] = {}
         self._user_error = settings.get("error_cb")
         self._user_commit = settings.get("on_commit")
@@ -59,24 +59,24 @@ class KafkaSource:
     ) -> None:
         """Join the group; the callbacks run inside ``poll``, on the thread that polls."""
 
-        def inside(
+        def on(
             callback: Callback, answer: Callable[[list[KafkaPartition]], None]
         ) -> Callable[[Consumer, list[KafkaPartition]], None]:
             def call(_: Consumer, partitions: list[KafkaPartition]) -> None:
-                self._starts = {}
+                self._in_callback = True
                 try:
                     callback([TopicPartition(p.topic, p.partition) for p in partitions])
                 finally:
                     answer(partitions)
-                    self._starts = None
+                    self._in_callback = False
 
             return call
 
         self._client.subscribe(
             list(topics),
-            on_assign=inside(assigned, self._take),
-            on_revoke=inside(revoked, self._give),
-            on_lost=inside(lost, self._give),
+            on_assign=on(assigned, self._take),
+            on_revoke=on(revoked, self._give),
+            on_lost=on(lost, self._give),
         )
 
     def poll(self, messages: int, seconds: float) -> list[RawMessage]:
@@ -107,12 +107,8 @@ class KafkaSource:
     ) -> None:
         """Fetch ``positions`` from these offsets on; ``others`` go on from theirs.
 
-        A seek inside an assignment callback fails, and a seek after an offset error too; giving
-        the offset with the assignment works in both.
+        Not by a seek: that fails after an offset error and on what is not being fetched yet.
         """
-        if self._starts is not None:
-            self._starts.update(positions)
-            return
         partitions = [KafkaPartition(*key, offset) for key, offset in positions.items()]
         if self._incremental:
             self._client.incremental_unassign([KafkaPartition(*key) for key in positions])
@@ -145,12 +141,17 @@ class KafkaSource:
         return start.resolve(self._client, policies)
 
     def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool) -> None:
-        """Commit to the group; with ``wait`` raise ``BrokerError`` where Kafka refused."""
+        """Commit to the group; with ``wait`` raise ``BrokerError`` where Kafka refused.
+
+        Inside a callback there is no waiting: a blocking call ends the state that confluent-kafka
+        keeps for the thread, and the next callback of the same poll would abort the process. The
+        commit is sent before the request that gives the partitions back, on one connection.
+        """
         offsets = [KafkaPartition(*key, offset) for key, offset in positions.items()]
         try:
-            if wait:
-                answers = self._client.commit(offsets=offsets, asynchronous=False) or []
-                for answer in answers:
+            if wait and not self._in_callback:
+                answers = self._client.commit(offsets=offsets, asynchronous=False)
+                for answer in answers or []:
                     if answer.error is not None:
                         raise KafkaException(answer.error)
             else:
@@ -173,16 +174,14 @@ class KafkaSource:
     # --- answers to rebalances ---------------------------------------------------------------
 
     def _take(self, partitions: list[KafkaPartition]) -> None:
-        """Assign what was claimed at its position, and the rest without fetching it (yet)."""
-        starts = self._starts or {}
-        keys = [TopicPartition(p.topic, p.partition) for p in partitions]
-        placed = [KafkaPartition(*key, starts.get(key, OFFSET_END)) for key in keys]
+        """Take the assignment without fetching: nobody knows yet from where."""
+        for partition in partitions:
+            partition.offset = OFFSET_END
         if self._incremental:
-            self._client.incremental_assign(placed)
+            self._client.incremental_assign(partitions)
         else:
-            self._client.assign(placed)
-        self.resume(keys)
-        self.pause([key for key in keys if key not in starts])
+            self._client.assign(partitions)
+        self.pause([TopicPartition(p.topic, p.partition) for p in partitions])
 
     def _give(self, partitions: list[KafkaPartition]) -> None:
         self._paused.difference_update((p.topic, p.partition) for p in partitions)

@@ -4,8 +4,7 @@ A second thread polls for the reader only when the reader has not polled for a t
 ``max.poll.interval.ms``. What can happen in such a poll, and what is done:
 
 * messages come: they are kept for the reader, never dropped;
-* partitions are assigned: they are taken without fetching; the reader claims them when it is back,
-  since its database session is in use now;
+* partitions are assigned: they are taken without fetching; the reader claims them when it is back;
 * partitions are revoked: Kafka waits until the reader is between two batches, so that what is in
   flight commits before the next owner claims; then they are given up as always;
 * partitions are lost: the reader's next advance of them is refused here, before the fence would.
@@ -60,24 +59,27 @@ class KeepAlive:
 
     @contextmanager
     def polling(self) -> Iterator[None]:
-        """Let the reader poll, after what came up meanwhile is settled."""
+        """Let the reader poll, and claim what came by it (or by a poll of ours before)."""
         self._between.set()
         with self._lock:
             self._between.clear()
-            later, self._later = self._later, []
-            self.lost_in_flight.clear()
-            for kind, keys in later:
-                flow = self._reader.flow
-                effects = (
-                    flow.assigned(keys) if kind == "assigned" else flow.revoked(keys, lost=True)
-                )
-                self._reader.rebalance(effects)
-            if self._paused:
+            self._settle()
+            if self._paused:  # but for those that wait for a failed message
                 resting = {key for key, p in self._reader.flow.partitions.items() if p.resting}
                 self._reader.source.resume(key for key in self._paused if key not in resting)
                 self._paused = []
             yield
+            self._settle()
             self._polled_at = time.monotonic()
+
+    def _settle(self) -> None:
+        """Do what a callback of Kafka has left to the reader, in its order."""
+        self.lost_in_flight.clear()
+        flow = self._reader.flow
+        while self._later:
+            kind, keys = self._later.pop(0)
+            lost = kind == "lost"
+            self._reader.rebalance(flow.revoked(keys, lost=True) if lost else flow.assigned(keys))
 
     def take_kept(self) -> list[RawMessage]:
         """Return what our polls brought."""
@@ -87,11 +89,8 @@ class KeepAlive:
     # --- callbacks of Kafka, on the thread that polls -----------------------------------------
 
     def assigned(self, keys: list[TopicPartition]) -> None:
-        """Claim now, or leave it to the reader."""
-        if self._is_here():
-            self._later.append(("assigned", keys))
-        else:
-            self._reader.rebalance(self._reader.flow.assigned(keys))
+        """Leave the claim to the reader, when its poll is over: a callback must not block."""
+        self._later.append(("assigned", keys))
 
     def revoked(self, keys: list[TopicPartition]) -> None:
         """Give up, once nothing of ours is in flight."""
