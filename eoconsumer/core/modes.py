@@ -24,7 +24,7 @@ class Work(Protocol):
     """What a mode needs to know of a batch: a ``Batch`` fits."""
 
     @property
-    def runs(self) -> tuple[Run, ...]: ...  # noqa: D102
+    def runs(self) -> tuple[Run, ...]: ...  # noqa: D102 - as in Batch
     @property
     def letters(self) -> tuple[DeadLetter, ...]: ...  # noqa: D102
     @property

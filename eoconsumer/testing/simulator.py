@@ -11,6 +11,7 @@ import random
 from collections import Counter, defaultdict
 from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
+from typing import cast
 
 from eoconsumer.core.flow import Flow
 from eoconsumer.core.modes import Mode
@@ -196,7 +197,7 @@ class World:
                 self.unfinished.discard(move.partition)
 
     def _outcome(self, *, finished: bool) -> Outcome:
-        places: list[Place] = self.store.tables[EFFECTS]  # type: ignore[assignment]
+        places = cast(list[Place], self.store.tables[EFFECTS])
         by_partition: dict[TopicPartition, list[int]] = defaultdict(list)
         for key, offset in places:
             by_partition[key].append(offset)

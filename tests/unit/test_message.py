@@ -1,0 +1,93 @@
+"""What a handler sees of a message."""
+
+from __future__ import annotations
+
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from eoconsumer.errors import DecodeError
+from eoconsumer.message import Message, Record, TopicPartition, UndecodedMessage
+
+RECORD = Record("orders", 3, 41, b'{"card": "4111"}', b"k", (("a", b"1"), ("b", None)), 1_700)
+
+
+class Counting:
+    """A raw message that counts what is asked of it."""
+
+    def __init__(self) -> None:
+        self.asked: list[str] = []
+
+    def __getattr__(self, name: str) -> object:
+        self.asked.append(name)
+        return getattr(RECORD, name)
+
+
+def test_a_message_shows_place_time_key_value_and_headers() -> None:
+    message = Message(RECORD, {"card": "4111"})
+    assert (message.topic, message.partition, message.offset) == ("orders", 3, 41)
+    assert (message.key, message.raw_key) == (b"k", b"k")
+    assert (message.value, message.raw_value) == ({"card": "4111"}, b'{"card": "4111"}')
+    assert message.timestamp == 1_700
+
+
+@pytest.mark.parametrize(
+    "field", ["topic", "partition", "offset", "timestamp", "key", "value", "headers", "raw_value"]
+)
+def test_a_message_cannot_be_changed(field: str) -> None:
+    message = Message(RECORD, None)
+    with pytest.raises(AttributeError):
+        setattr(message, field, "changed")
+
+
+def test_a_message_takes_no_new_attributes() -> None:
+    with pytest.raises(AttributeError):
+        Message(RECORD, None).note = "mine"  # type: ignore[attr-defined]  # refused, as it must be
+
+
+def test_a_field_that_is_not_looked_at_is_not_read() -> None:
+    raw = Counting()
+    message = Message(raw, None)  # type: ignore[arg-type]  # answers through __getattr__
+    assert raw.asked == []
+    assert message.offset == 41
+    assert raw.asked == ["offset"]
+
+
+def test_the_repr_names_the_place_and_never_the_payload() -> None:
+    assert repr(Message(RECORD, {"card": "4111"})) == "Message(orders[3]@41)"
+
+
+@given(st.lists(st.tuples(st.text(max_size=3), st.one_of(st.none(), st.binary(max_size=3)))))
+def test_headers_keep_their_order_their_duplicates_and_their_nulls(
+    headers: list[tuple[str, bytes | None]],
+) -> None:
+    assert Message(Record("t", 0, 0, header_list=tuple(headers)), None).headers == tuple(headers)
+
+
+def test_a_tombstone_is_not_an_empty_value() -> None:
+    assert Message(Record("t", 0, 0, None), None).raw_value is None
+    assert Message(Record("t", 0, 0, b""), b"").raw_value == b""
+
+
+def test_a_key_that_is_missing_is_not_an_empty_key() -> None:
+    assert Message(Record("t", 0, 0), None).key is None
+    assert Message(Record("t", 0, 0, key_bytes=b""), None).key == b""
+
+
+def test_a_message_without_a_timestamp_has_none() -> None:
+    assert Message(Record("t", 0, 0), None).timestamp is None
+    assert Message(Record("t", 0, 0, timestamp_ms=0), None).timestamp == 0
+
+
+def test_a_message_that_was_not_decoded_raises_only_when_its_value_is_asked_for() -> None:
+    message = UndecodedMessage(RECORD, ValueError("card 4111 is no JSON"))
+    assert (message.offset, message.raw_value) == (41, b'{"card": "4111"}')
+    with pytest.raises(DecodeError, match=r"orders\[3\]@41 could not be decoded") as caught:
+        _ = message.value
+    assert "4111" not in str(caught.value), "payloads have no business in logs"
+
+
+def test_a_partition_equals_the_plain_pair_and_shows_as_kafka_writes_it() -> None:
+    key = TopicPartition("orders", 3)
+    assert key == ("orders", 3)
+    assert f"{key}" == "orders[3]"
