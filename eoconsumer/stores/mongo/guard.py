@@ -53,8 +53,7 @@ class Guard:
         errors = reply.get("writeErrors") or ([] if reply.get("ok") else [reply])
         if not errors:
             return
-        code = errors[0].get("code")
-        said = f"{errors[0].get('codeName', 'error')} {code}"
+        said = f"{errors[0].get('codeName', 'error')} {errors[0].get('code')}"
         if TRANSIENT in reply.get("errorLabels", ()):
             self.doom(TransientStoreError(f"{self._last!r} was answered with {said}: try again."))
         else:

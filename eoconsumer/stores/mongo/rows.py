@@ -58,8 +58,12 @@ class Rows:
         """Return the documents with these ``_id``, from the primary, as the majority has them."""
         limit = int(READ_SECONDS * 1000)
         with translated("read positions"):
-            found = self.collection.find({"_id": {"$in": keys}}, session=session, max_time_ms=limit)
-            return found.to_list()
+            return self.collection.find(
+                {"_id": {"$in": keys}},
+                session=session,
+                max_time_ms=limit,
+                batch_size=len(keys) + 1,  # all in one round trip
+            ).to_list()
 
     @staticmethod
     def by_partition(documents: Iterable[Document]) -> dict[TopicPartition, Document]:

@@ -16,7 +16,13 @@ from eoconsumer.stores.mongo.concerns import Document
 from eoconsumer.stores.mongo.guard import end_session, open_session
 from eoconsumer.stores.mongo.rows import Rows, position
 from eoconsumer.stores.mongo.transaction import MongoTransaction
-from eoconsumer.stores.mongo.translation import is_transient, transient, translated
+from eoconsumer.stores.mongo.translation import (
+    INVALID_OPTIONS,
+    is_transient,
+    summary,
+    transient,
+    translated,
+)
 
 
 class MongoSession:
@@ -88,6 +94,14 @@ class MongoSession:
         follows look transient, and would be tried again for ever.
         """
         trouble = self._session.guard.trouble
+        if self._session.in_transaction and getattr(error, "code", None) == INVALID_OPTIONS:
+            # pymongo sends a collection's own write concern where the session was only bound.
+            misuse = HandlerMisuse(
+                f"MongoDB refused a write of the handler: {summary(error)}. Pass session=session "
+                "to it, or write through store.database; this batch was rolled back."
+            )
+            misuse.__cause__ = error
+            return misuse
         if is_transient(error):
             return trouble if isinstance(trouble, HandlerMisuse) else transient(error)
         if trouble is None or isinstance(trouble, HandlerMisuse):

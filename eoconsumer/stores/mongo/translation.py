@@ -27,6 +27,7 @@ LABELS = (TRANSIENT, IN_DOUBT, "RetryableWriteError")
 DUPLICATE_KEY = 11000
 UNAUTHORIZED = 13
 OUT_OF_TIME = 50
+INVALID_OPTIONS = 72
 NAMESPACE_EXISTS = 48
 
 # Reads outside of a transaction carry no labels; these are the codes that the specification of

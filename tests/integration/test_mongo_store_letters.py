@@ -1,0 +1,67 @@
+"""Dead letters in MongoDB: whatever a message holds, it is stored, and can be read back."""
+
+from __future__ import annotations
+
+from base64 import b64decode
+from collections.abc import Iterator
+from typing import Any
+
+import pytest
+from mongo_stores import fresh_store
+
+from eoconsumer.core.positions import DeadLetter
+from eoconsumer.message import Message, Record
+from eoconsumer.servers import MongoReplicaSet
+from eoconsumer.stores.mongo import MongoStore
+
+
+@pytest.fixture
+def store(mongo_replica_set: MongoReplicaSet) -> Iterator[MongoStore]:
+    with fresh_store(mongo_replica_set) as store:
+        yield store
+
+
+def buried(store: MongoStore, record: Record, error: BaseException) -> dict[str, Any]:
+    store.open("ledger", "first").bury([DeadLetter(Message(record, record.payload), error, 3)])
+    found = store.database["eoconsumer_dead_letters"].find_one({})
+    assert found is not None
+    return found
+
+
+def raised(text: str) -> ValueError:
+    try:
+        raise ValueError(text)
+    except ValueError as error:
+        return error
+
+
+def test_a_dead_letter_holds_the_message_byte_by_byte_its_place_and_its_error(
+    store: MongoStore,
+) -> None:
+    headers = (("trace", b"\xff\x00"), ("trace", b""), ("empty", None))
+    record = Record("orders", 3, 2**40, b"\x00\xfe", b"key", headers, 1_700_000_000_000)
+
+    letter = buried(store, record, raised("no such item"))
+
+    assert (letter["group"], letter["topic"], letter["partition"]) == ("ledger", "orders", 3)
+    assert (letter["offset"], letter["timestamp"]) == (2**40, 1_700_000_000_000)
+    assert (b64decode(letter["key"]), b64decode(letter["value"])) == (b"key", b"\x00\xfe")
+    assert letter["headers"] == [["trace", "/wA="], ["trace", ""], ["empty", None]]
+    assert letter["error"]["type"] == "builtins.ValueError"
+    assert letter["error"]["text"] == "no such item"
+    assert "in raised" in letter["error"]["traceback"]
+    assert letter["attempts"] == 3
+    assert letter["buried_at"] is not None
+
+
+def test_what_is_none_stays_none_and_what_is_empty_stays_empty(store: MongoStore) -> None:
+    letter = buried(store, Record("orders", 0, 1, payload=None, key_bytes=b""), raised(""))
+
+    assert (letter["value"], letter["key"], letter["timestamp"]) == (None, "", None)
+
+
+@pytest.mark.parametrize("text", ["\udc80 lone", "nul \x00", "$where", "😀", "x" * 20_000_000])
+def test_an_error_with_any_text_can_be_stored(store: MongoStore, text: str) -> None:
+    letter = buried(store, Record("orders", 0, 1, b"{}"), raised(text))
+
+    assert letter["error"]["text"].startswith(text[:5].replace("\udc80", "\\udc80"))

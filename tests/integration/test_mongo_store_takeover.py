@@ -1,0 +1,150 @@
+"""Taking over from an owner that was killed, or stopped, inside an open transaction."""
+
+from __future__ import annotations
+
+import logging
+import signal
+import subprocess
+import sys
+import time
+from collections.abc import Iterator
+from contextlib import contextmanager
+
+import pytest
+from mongo_stores import ORDERS, RETURNS, Commands, fresh_store, ledger, owner, step
+
+from eoconsumer.message import TopicPartition
+from eoconsumer.servers import MongoReplicaSet
+from eoconsumer.stores.mongo import MongoStore
+
+TAKE_OVER_SECONDS = 2.0
+
+OWNER = """
+import sys
+from eoconsumer.core.positions import Move, Start
+from eoconsumer.message import TopicPartition
+from eoconsumer.stores.mongo import MongoStore
+
+store, orders = MongoStore.connect(sys.argv[1]), TopicPartition("orders", 0)
+session = store.open("ledger", "former")
+row = session.claim([orders], {orders: Start(0, 1)}).positions[orders]
+transaction = session.transaction()
+store.database["ledger"].insert_one({"_id": 1}, session=transaction.session)
+transaction.advance([Move(orders, row.epoch, 0, 1)])
+print("advanced", flush=True)
+sys.stdin.readline()
+try:
+    transaction.commit()
+except Exception as error:
+    print(type(error).__name__, flush=True)
+else:
+    print("committed", flush=True)
+"""
+
+
+@contextmanager
+def former_owner(url: str) -> Iterator[subprocess.Popen[str]]:
+    """Run a process that owns a partition and has advanced in an open transaction."""
+    process = subprocess.Popen(
+        [sys.executable, "-c", OWNER, url],
+        stdin=subprocess.PIPE,
+        stdout=subprocess.PIPE,
+        text=True,
+    )
+    assert process.stdout is not None
+    assert process.stdout.readline() == "advanced\n"
+    try:
+        yield process
+    finally:
+        process.kill()
+        process.communicate()
+
+
+@pytest.fixture
+def commands() -> Commands:
+    return Commands()
+
+
+@pytest.fixture
+def store(mongo_replica_set: MongoReplicaSet, commands: Commands) -> Iterator[MongoStore]:
+    with fresh_store(mongo_replica_set, listener=commands) as store:
+        yield store
+
+
+@pytest.mark.requirement("S3-07")
+@pytest.mark.parametrize("how", [signal.SIGKILL, signal.SIGSTOP])
+def test_an_owner_that_died_or_froze_in_an_open_transaction_is_replaced_within_two_seconds(
+    mongo_replica_set: MongoReplicaSet,
+    store: MongoStore,
+    how: signal.Signals,
+    caplog: pytest.LogCaptureFixture,
+) -> None:
+    with former_owner(mongo_replica_set.url_for(store.database.name)) as former:
+        former.send_signal(how)
+        session = store.open("ledger", "next")
+
+        began = time.monotonic()
+        with caplog.at_level(logging.WARNING, "eoconsumer"):
+            row = session.claim([ORDERS], {}).positions[ORDERS]
+        seconds = time.monotonic() - began
+
+        assert seconds < TAKE_OVER_SECONDS
+        assert (row.next_offset, row.owner) == (0, "next")
+        assert "Ended the session of former owner former, which held orders[0]" in caplog.text
+        with session.transaction() as transaction:
+            store.database["ledger"].insert_one({"_id": 2}, session=transaction.session)
+            transaction.advance([step({ORDERS: row})])
+        if how is signal.SIGSTOP:
+            former.send_signal(signal.SIGCONT)
+            assert former.communicate("go on\n")[0] == "TransientStoreError\n"
+
+    assert ledger(store) == [2]
+
+
+def test_a_live_owner_that_holds_no_claimed_row_keeps_its_transaction(
+    store: MongoStore, commands: Commands
+) -> None:
+    other = TopicPartition("orders", 1)
+    blocking, rows = owner(store, "blocking", (ORDERS,))
+    living, theirs = owner(store, "living", (RETURNS, other))
+    blocked = blocking.transaction()
+    blocked.advance([step(rows)])
+    blocked._leave()
+    alive = living.transaction()
+    alive.advance([step(theirs, other)])
+
+    session = store.open("ledger", "next")
+    alive._leave()
+    claims = session.claim([ORDERS, RETURNS], {})
+
+    assert set(claims.positions) == {ORDERS, RETURNS}
+    (killed,) = commands["killSessions"]
+    assert killed["killSessions"] == [blocking.session.session_id]
+    alive.commit()
+    assert living.positions([other])[other].next_offset == 1
+
+
+def test_an_owner_that_commits_in_time_is_waited_for(store: MongoStore, commands: Commands) -> None:
+    session, rows = owner(store)
+    transaction = session.transaction()
+    transaction.advance([step(rows)])
+    transaction.commit()
+
+    position = store.open("ledger", "next").claim([ORDERS], {}).positions[ORDERS]
+
+    assert position.next_offset == 1
+    assert commands["killSessions"] == []
+
+
+def test_the_session_that_was_ended_serves_its_owner_again(store: MongoStore) -> None:
+    session, rows = owner(store, "first", (ORDERS, RETURNS))
+    blocked = session.transaction()
+    blocked.advance([step(rows, ORDERS)])
+    store.open("ledger", "next").claim([ORDERS], {})
+    blocked.abort()
+
+    with session.transaction() as transaction:
+        store.database["ledger"].insert_one({"_id": 1}, session=transaction.session)
+        transaction.advance([step(rows, RETURNS)])
+
+    assert ledger(store) == [1]
