@@ -113,7 +113,7 @@ class World:
     def run(self, most_steps: int = 4_000) -> Outcome:
         """Play the schedule until everything is consumed."""
         steps = 0
-        while (self.unfinished or self.late) and steps < most_steps:
+        while (self.unfinished or self.late or self._busy()) and steps < most_steps:
             steps += 1
             self.now += 0.01
             self._land()
@@ -125,6 +125,10 @@ class World:
                 wakes = [r.asleep_until for r in self.readers] + self.births
                 self.now = max(self.now, min([*wakes, *(late.due for late in self.late)]))
         return self._outcome(finished=steps < most_steps)
+
+    def _busy(self) -> bool:
+        """Whether a reader has messages in hand: in at-most-once their offsets are stored."""
+        return any(p.pending for r in self.readers for p in r.flow.partitions.values())
 
     def _step(self, reader: SimulatedReader) -> None:
         try:
