@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from contextlib import suppress
+
 import pytest
 from bench import GROUP, P0, P1, P2, Bench, messages
 
@@ -11,7 +13,7 @@ from eoconsumer.core.partition import State
 from eoconsumer.core.positions import Move
 from eoconsumer.errors import PositionError, StoreError, TransientStoreError
 from eoconsumer.message import TopicPartition
-from eoconsumer.stores.memory import Key, MemoryStore
+from eoconsumer.stores.memory import Key, MemoryStore, Row
 
 
 def assigned(bench: Bench) -> dict[TopicPartition, int]:
@@ -178,6 +180,41 @@ def test_the_positions_of_two_groups_in_one_database_do_not_collide() -> None:
     claims = store.open("another group", "b").claim([P0], {})
     assert claims.positions == {}
     assert claims.known == {}
+
+
+class WithoutEpoch(MemoryStore):
+    """A fence that compares the position only."""
+
+    def ours(self, row: Row, move: Move) -> bool:
+        return row.next_offset == move.expected
+
+
+def seconds_to_take_over(store: MemoryStore) -> float:
+    """Return how long a new owner takes to commit, while a former one commits late."""
+    former = Bench(store).own(P0).session.transaction()
+    former.advance([Move(P0, 1, 0, 4)])
+    bench = Bench(store, owner="new").own(P0)
+    with suppress(TransientStoreError):
+        former.commit()
+
+    def poll(poll: fx.Poll) -> object:
+        partition = bench.flow.partitions[P0]
+        if bench.all(fx.Commit):
+            return None
+        if partition.live:
+            return {P0: messages(range(partition.fetched, 10))}
+        bench.clock += poll.seconds
+        return {}
+
+    bench.poll = poll  # type: ignore[method-assign]  # feeds what Kafka would
+    bench.run(bench.flow.read())
+    assert bench.stored() == 10
+    return bench.clock
+
+
+def test_the_epoch_lets_the_new_owner_win_at_once() -> None:
+    assert seconds_to_take_over(MemoryStore()) == 0
+    assert seconds_to_take_over(WithoutEpoch()) > 0.5
 
 
 # --- letting go -------------------------------------------------------------------------------
