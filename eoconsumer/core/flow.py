@@ -196,8 +196,8 @@ class Flow(Commits):
             if failure.offset is not None:
                 self._settle(filter(len, [run.below(failure.offset)]))
                 run = run.since(failure.offset)
-            if isinstance(cause, TransientStoreError):
-                raise cause
+        if isinstance(cause, TransientStoreError):
+            raise cause
         partition = self.partitions[run.partition]
         if not partition.blame(failure.offset, run):
             return others  # the run is halved until the message stands alone

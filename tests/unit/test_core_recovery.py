@@ -229,6 +229,17 @@ def test_a_transient_error_runs_the_whole_batch_again_and_is_never_poison(effect
     assert not bench.reports("retry")
 
 
+@pytest.mark.parametrize("mode", [Mode.EXACTLY_ONCE, Mode.AT_LEAST_ONCE])
+def test_a_transient_error_inside_a_handler_is_never_poison(mode: Mode) -> None:
+    bench = Bench(mode=mode, retry=ONCE, on_poison="bury").own(P0)
+    failure = fx.RunFailed(P0, 0)
+    failure.__cause__ = TransientStoreError()
+    bench.fail(fx.Handle, failure, failure)
+    bench.consume({P0: messages(range(4))})
+    assert bench.effects == [0, 1, 2, 3]
+    assert not bench.store.dead_letters
+
+
 def test_transient_errors_beyond_the_deadline_end_the_reader_with_a_store_error() -> None:
     bench = Bench(store_timeout=10.0).own(P0)
     bench.fail(fx.Begin, *[TransientStoreError("no primary") for _ in range(1_000)])
