@@ -16,7 +16,7 @@ from eoconsumer.errors import ConfigurationError, EOConsumerError
 from .books import Books, connect
 from .check import check as check_books
 from .crash import CrashPlan, CrashPoint
-from .generate import documents, ensure_topic, produce
+from .generate import documents, ensure_topic, paced, produce
 from .watch import Watch, percentiles
 from .worker import RunMode, work
 
@@ -44,6 +44,10 @@ def generate(
     count: Annotated[int, typer.Option("-n", "--count", help="How many documents.")] = 10_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same documents.")] = 1,
     partitions: Annotated[int, typer.Option(help="Of the topic, if it has to be made.")] = 4,
+    skip: Annotated[int, typer.Option(help="Leave out the seed's first documents.")] = 0,
+    rate: Annotated[
+        float | None, typer.Option(help="Documents a second; as fast as it goes by default.")
+    ] = None,
     progress: Progress = False,
 ) -> None:
     """Produce documents to the topic, keyed by product family."""
@@ -53,7 +57,8 @@ def generate(
             print(json.dumps({"produced": acknowledged}), flush=True)
 
     ensure_topic(bootstrap, topic, partitions)
-    produced = produce(bootstrap, topic, documents(count, seed), tell)
+    stream = documents(count, seed, skip)
+    produced = produce(bootstrap, topic, paced(stream, rate) if rate else stream, tell)
     if not progress:
         print(f"{produced} documents produced to {topic}")
 

@@ -46,7 +46,7 @@ def run(
             "enable.partition.eof": True,
         }
     )
-    consumer.subscribe([topic])
+    consumer.subscribe([topic], on_assign=lambda *_: watch.assigned())
     try:
         ended: set[int] = set()
         while not stop() and not (until_end and _all_ended(consumer, ended)):

@@ -64,6 +64,11 @@ class WatchedStockLedger(StockLedger):
         super().__init__(bootstrap_servers, store, **settings)
         self.watch = watch
 
+    def on_assigned(self, partitions: Sequence[tuple[str, int]]) -> None:
+        """Report that the work begins."""
+        self.watch.assigned()
+        super().on_assigned(partitions)
+
     def write(self, entries: list[Entries], session: ClientSession) -> None:
         """Store the rows, or die in the middle of them."""
         for piece in self.watch.pieces(entries):

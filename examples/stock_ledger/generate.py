@@ -6,11 +6,12 @@ is never negative), and prices move. The documents do not depend on the machine 
 
 from __future__ import annotations
 
+import itertools
 import random
+import time
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator
 from datetime import UTC, datetime, timedelta
-from itertools import accumulate
 
 from confluent_kafka import KafkaError, KafkaException, Message, Producer
 from confluent_kafka.admin import AdminClient
@@ -25,19 +26,32 @@ FAMILIES = (
 )
 STORES = tuple(f"store-{number:02}" for number in range(1, 7))
 _ITEMS = range(1, 21)
-_POPULARITY = list(accumulate(1 / rank for rank in _ITEMS))
+_POPULARITY = list(itertools.accumulate(1 / rank for rank in _ITEMS))
 _KINDS = (Kind.SALE, Kind.PURCHASE, Kind.TRANSFER, Kind.ADJUSTMENT)
-_KIND_WEIGHTS = list(accumulate((70, 12, 13, 5)))
-_LINE_WEIGHTS = list(accumulate((30, 25, 18, 12, 9, 6)))
+_KIND_WEIGHTS = list(itertools.accumulate((70, 12, 13, 5)))
+_LINE_WEIGHTS = list(itertools.accumulate((30, 25, 18, 12, 9, 6)))
 _OPENING = datetime(2026, 1, 5, 8, tzinfo=UTC)
 
 
-def documents(count: int, seed: int) -> Iterator[BizDoc]:
-    """Yield `count` documents; the same `seed` gives the same documents."""
+def documents(count: int, seed: int, skip: int = 0) -> Iterator[BizDoc]:
+    """Yield `count` documents after the first `skip`; the same `seed` gives the same documents."""
+    return itertools.islice(_endless(seed), skip, skip + count)
+
+
+def paced(stream: Iterable[BizDoc], rate: float) -> Iterator[BizDoc]:
+    """Yield `stream` at a steady pace: `rate` documents a second."""
+    due = time.monotonic()
+    for document in stream:
+        due += 1 / rate
+        time.sleep(max(0.0, due - time.monotonic()))
+        yield document
+
+
+def _endless(seed: int) -> Iterator[BizDoc]:
     chance = random.Random(seed)
     held: Counter[tuple[str, str]] = Counter()
     at = _OPENING
-    for number in range(1, count + 1):
+    for number in itertools.count(1):
         at += timedelta(seconds=chance.randint(1, 90))
         document = _document(chance, held, number, at)
         for line in document.lines:

@@ -29,6 +29,7 @@ class Watch:
         latencies: a file that gets one line for each document: milliseconds from its production
             to the end of its work. It is appended to, so it outlives the worker.
         progress: whether to print `{"applied": n}` lines: documents done by this process so far.
+            The first comes with the first partitions: from then on the process is at work.
     """
 
     def __init__(
@@ -45,6 +46,11 @@ class Watch:
         self._applied = 0
         self._lock = threading.Lock()
 
+    def assigned(self) -> None:
+        """Note that partitions came."""
+        with self._lock:
+            self._tell()
+
     def pieces(self, entries: Sequence[Entries]) -> Iterator[list[Entries]]:
         """Yield `entries` as they have to be written; the process may die in between."""
         return self._crash.cut(entries)
@@ -59,8 +65,11 @@ class Watch:
                 lines = (f"{max(0, now - message.produced_at)}\n" for message in messages)
                 with self._latencies.open("a") as file:
                     file.write("".join(lines))
-            if self._progress:
-                print(json.dumps({"applied": self._applied}), flush=True)
+            self._tell()
+
+    def _tell(self) -> None:
+        if self._progress:
+            print(json.dumps({"applied": self._applied}), flush=True)
 
 
 def percentiles(latencies: Path) -> tuple[float, float] | None:
