@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import logging
 import random
-import threading
 import time
 from collections import defaultdict
 from collections.abc import Callable, Sequence
@@ -16,6 +15,7 @@ from eoconsumer.core.positions import Claims, Position, Start
 from eoconsumer.errors import BrokerError, EOConsumerError, Fenced, StoreError
 from eoconsumer.message import Message, RawMessage, TopicPartition
 from eoconsumer.protocols import Source, StoreSession, Transaction
+from eoconsumer.runner.flag import Flag
 from eoconsumer.runner.keepalive import KeepAlive
 from eoconsumer.runner.user import User, Work
 from eoconsumer.runner.watch import Watch
@@ -33,7 +33,7 @@ class Reader:
         store: StoreSession[Any],
         user: User,
         watch: Watch,
-        stopping: threading.Event,
+        stopping: Flag,
         transaction_seconds: float | None,
     ) -> None:
         """Take what a reader owns: it closes ``source`` and ``store`` at its end."""
@@ -108,6 +108,7 @@ class Reader:
         with self._keeper.polling():
             raw = self._keeper.take_kept()
             raw += self.source.poll(effect.messages, 0.0 if raw else effect.seconds)
+            raw = self._keeper.still_ours(raw)
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure

@@ -15,6 +15,7 @@ from eoconsumer.config import Config
 from eoconsumer.core.flow import Flow
 from eoconsumer.errors import BrokerError, StoreError
 from eoconsumer.protocols import Source, Store
+from eoconsumer.runner.flag import Flag
 from eoconsumer.runner.reader import Reader
 from eoconsumer.runner.user import User
 from eoconsumer.runner.watch import Watch
@@ -39,7 +40,7 @@ class Runner:
         self._make_source = make_source
         self._user = user
         self._watch = watch
-        self._stopping = threading.Event()
+        self._stopping = Flag()
         self._threads: list[threading.Thread] = []
         self.failure: BaseException | None = None
 

@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any
 
 from eoconsumer.message import TopicPartition
+from eoconsumer.runner.flag import Flag
 from eoconsumer.telemetry import Events, Snapshot, Trace
 
 log = logging.getLogger("eoconsumer.reader")
@@ -60,7 +61,7 @@ class Watch:
         self._positions: dict[TopicPartition, int] = {}
         hooked = type(events).trace is not Events.trace
         self.tracing = hooked or traces.isEnabledFor(logging.DEBUG)
-        self.changed = threading.Event()
+        self.changed = Flag()
 
     def report(self, name: str, details: Mapping[str, Any]) -> None:
         """Count, log and pass on one thing that happened."""
