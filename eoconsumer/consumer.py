@@ -115,6 +115,7 @@ class Consumer:
         )
         self._routes = Routes()
         self._add_methods()
+        self._running = threading.Lock()
         self._runner: Runner | None = None
         self._watch: Watch | None = None
         self._pid = os.getpid()
@@ -141,17 +142,23 @@ class Consumer:
     ) -> Callable[[F], F]:
         """Make a function the handler of ``topics``.
 
-        ``form="handle"``: ``(message, session)``; ``form="batch"``: ``(messages, session)``, the
-        consecutive messages of one partition. Raises ``ConfigurationError`` for a topic that has
-        a handler already, and for an unknown form.
+        Without ``topics`` those of the consumer. ``form="handle"``: ``(message, session)``;
+        ``form="batch"``: ``(messages, session)``, the consecutive messages of one partition.
+        Raises ``ConfigurationError`` for a topic that has a handler already, for an unknown form,
+        and where there is no topic.
         """
         if form not in _FORMS.values():
             raise ConfigurationError(
                 f"form={form!r} is unknown; nothing was consumed. Use {list(_FORMS.values())}."
             )
 
+        names = topics or _names(self.topics)
+        if not names:
+            raise ConfigurationError(
+                "@consumer.on() names no topic, and the consumer has none; nothing was consumed."
+            )
+
         def register(function: F) -> F:
-            names = topics or _names(self.topics)
             self._routes.add(Route(names, form, function, decode or _decoder(value_type)))
             return function
 
@@ -194,24 +201,19 @@ class Consumer:
         last snapshot; everything else is as with ``run``.
         """
         self._not_forked()
-        if self._runner is not None:
+        if not self._running.acquire(blocking=False):
             raise ConfigurationError(
                 "This consumer is running already; nothing new was started. Make another one, or "
                 "set readers=."
             )
-        self._pid = os.getpid()
-        if not self._routes.topics:
-            raise ConfigurationError(
-                "There is no handler; nothing was consumed. Decorate one with @consumer.on(topic)."
-            )
-        topics_exist(self._client, self._routes.topics)
-        self.store.setup()
-        watch = Watch(self.events)
-        runner = Runner(
-            self.config, self.store, lambda: KafkaSource(self._client), self._user(), watch
-        )
-        self._runner, self._watch = runner, watch
         try:
+            self._pid = os.getpid()
+            watch = self._watch = Watch(self.events)
+            # Before the checks, which take a while: a stop that is asked for then counts as well.
+            runner = self._runner = Runner(
+                self.config, self.store, lambda: KafkaSource(self._client), self._user(), watch
+            )
+            self._check()
             with self._signals():
                 runner.start()
                 try:
@@ -223,7 +225,17 @@ class Consumer:
                     runner.join()
         finally:
             self._runner = None
+            self._running.release()
         return watch.snapshot()
+
+    def _check(self) -> None:
+        """Raise ``ConfigurationError`` for what is missing before the first message."""
+        if not self._routes.topics:
+            raise ConfigurationError(
+                "There is no handler; nothing was consumed. Decorate one with @consumer.on(topic)."
+            )
+        topics_exist(self._client, self._routes.topics)
+        self.store.setup()
 
     def stop(self) -> None:
         """Ask a running consumer to finish what it has in hand and return from ``run``.
@@ -237,6 +249,7 @@ class Consumer:
 
     def snapshot(self) -> Snapshot:
         """Return the counters and positions since ``run`` was called, or zeros before that."""
+        self._not_forked()
         watch = self._watch
         return watch.snapshot() if watch is not None else Snapshot()
 
