@@ -84,12 +84,22 @@ class Routes:
         return [topic for route in self.routes for topic in route.topics]
 
     def of(self, topic: str) -> Route:
-        """Return the route of ``topic``: its own, or that of the first pattern that matches."""
+        """Return the route of ``topic``: its own, or that of the first pattern that matches.
+
+        Raises ``ConfigurationError`` where no pattern of Python's matches what Kafka's did.
+        """
         route = self._found.get(topic)
         if route is None:
             exact = (r for r in self.routes if topic in r.topics)
             matching = (
                 r for r in self.routes for t in r.topics if t[0] == "^" and re.match(t, topic)
             )
-            route = self._found[topic] = next(exact, None) or next(matching)
+            found = next(exact, None) or next(matching, None)
+            if found is None:
+                raise ConfigurationError(
+                    f"Kafka takes {topic!r} for one of our topics and Python does not: a regular "
+                    "expression means different things to them. Nothing of it was handled. Write "
+                    "the pattern without classes such as [[:alpha:]], or name the topics."
+                )
+            route = self._found[topic] = found
         return route

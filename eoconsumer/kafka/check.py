@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import re
 from collections.abc import Mapping, Sequence
 from typing import Any
@@ -10,35 +11,42 @@ from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from eoconsumer.errors import ConfigurationError
+from eoconsumer.kafka.settings import refused, text
 
-#: librdkafka's settings that only a consumer takes; an admin client warns about them.
+log = logging.getLogger("eoconsumer.kafka")
+
+#: librdkafka's settings that only a consumer takes; an admin client warns about them. Of the
+#: callbacks it takes the one that gets a token.
 _CONSUMER_ONLY = re.compile(
     r"^(group|isolation|enable\.auto|enable\.partition|auto\.offset|partition\.assign|queued|fetch"
-    r"|max\.poll|session|heartbeat|check\.crcs)|_cb$|^on_commit$"
+    r"|max\.poll|session|heartbeat|check\.crcs)|(?<!^oauth)_cb$|^on_commit$"
 )
 
 
 def topics(settings: Mapping[str, Any], seconds: float = 10.0) -> dict[str, int]:
     """Return the topics with their number of partitions.
 
-    Raises ``ConfigurationError`` where no broker answers within ``seconds``.
+    Raises ``ConfigurationError`` for a setting that librdkafka refuses, and where no broker
+    answers within ``seconds``.
     """
     common: dict[str, Any] = {
         name: value for name, value in settings.items() if not _CONSUMER_ONLY.search(name)
     }
     servers = settings["bootstrap.servers"]
+    common["error_cb"] = lambda _: None  # what it would say is said below
+    common.setdefault("logger", log)  # or librdkafka prints to stderr
     try:
-        common["error_cb"] = lambda _: None  # what it would say is said below
         client = AdminClient(common)
-        found = client.list_topics(timeout=seconds).topics
-        return {name: len(topic.partitions) for name, topic in found.items()}
     except (KafkaException, ValueError, TypeError) as error:
-        first = error.args[0] if error.args else error
-        reason = first.str() if hasattr(first, "str") else str(first)
+        raise refused(error) from error
+    try:
+        found = client.list_topics(timeout=seconds).topics
+    except KafkaException as error:
         raise ConfigurationError(
-            f"No broker answered at {servers} within {seconds:.0f} s ({reason}). Nothing was "
+            f"No broker answered at {servers} within {seconds:.0f} s ({text(error)}). Nothing was "
             "consumed. Check the address, that the broker runs, and TLS and SASL in kafka=."
         ) from error
+    return {name: len(topic.partitions) for name, topic in found.items()}
 
 
 def topics_exist(settings: Mapping[str, Any], wanted: Sequence[str]) -> None:

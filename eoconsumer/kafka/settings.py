@@ -5,6 +5,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
+from confluent_kafka import KafkaError
+
 from eoconsumer.core.modes import Mode
 from eoconsumer.errors import ConfigurationError
 
@@ -69,6 +71,20 @@ def is_incremental(settings: Mapping[str, Any]) -> bool:
     if str(settings.get("group.protocol", "")).lower() == "consumer":
         return True
     return "cooperative" in str(settings.get("partition.assignment.strategy", ""))
+
+
+def refused(error: BaseException) -> ConfigurationError:
+    """Return what to raise where librdkafka did not take its settings."""
+    return ConfigurationError(
+        f"librdkafka refused the settings: {text(error)}. Nothing was consumed. See kafka= of this "
+        "consumer."
+    )
+
+
+def text(error: BaseException) -> str:
+    """Return what ``error`` of confluent-kafka says, without its numbers."""
+    first = error.args[0] if error.args else error
+    return first.str() if isinstance(first, KafkaError) else str(first)
 
 
 def _refused(name: str, value: object, reason: str) -> ConfigurationError:

@@ -19,13 +19,12 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from eoconsumer.core.positions import Start
 from eoconsumer.errors import (
     BrokerError,
-    ConfigurationError,
     EOConsumerError,
     OffsetOutOfRange,
     TopicGone,
 )
 from eoconsumer.kafka import start
-from eoconsumer.kafka.settings import is_incremental
+from eoconsumer.kafka.settings import is_incremental, refused, text
 from eoconsumer.message import RawMessage, TopicPartition
 
 log = logging.getLogger("eoconsumer.kafka")
@@ -44,15 +43,13 @@ class KafkaSource:
         self._user_error = settings.get("error_cb")
         self._user_commit = settings.get("on_commit")
         self.commit_failed: Callable[[list[TopicPartition]], None] = lambda _: None
-        self.max_poll_seconds = int(settings.get("max.poll.interval.ms", 300_000)) / 1000
         callbacks = {"error_cb": self._error, "on_commit": self._committed}
         try:
-            self._client = Consumer({**settings, **callbacks})
+            # Without a logger librdkafka prints to stderr.
+            self._client = Consumer({"logger": log, **settings, **callbacks})
+            self.max_poll_seconds = int(settings.get("max.poll.interval.ms", 300_000)) / 1000
         except (KafkaException, ValueError, TypeError) as error:
-            raise ConfigurationError(
-                f"librdkafka refused the settings: {_text(error)}. Nothing was consumed. See "
-                "kafka= of this consumer."
-            ) from error
+            raise refused(error) from error
 
     def subscribe(
         self, topics: Sequence[str], assigned: Callback, revoked: Callback, lost: Callback
@@ -91,7 +88,7 @@ class KafkaSource:
                 if got and messages > 1:
                     got += self._client.consume(messages - 1, 0)
         except KafkaException as error:
-            raise self._judge(error.args[0], None) or BrokerError(_text(error)) from error
+            raise self._judge(error.args[0], None) or BrokerError(text(error)) from error
         except RuntimeError as error:  # the client is closed
             raise BrokerError(str(error)) from error
         if any(m.error() is not None for m in got):
@@ -116,6 +113,7 @@ class KafkaSource:
         else:
             rest = [KafkaPartition(*key, offset) for key, offset in others.items()]
             self._client.assign(partitions + rest)
+            self.pause([key for key in self._paused if key not in positions])
         self.resume(positions)
 
     def pause(self, keys: Iterable[TopicPartition]) -> None:
@@ -159,7 +157,7 @@ class KafkaSource:
         except KafkaException as error:
             if wait:
                 raise BrokerError(
-                    f"Kafka did not commit the positions ({_text(error)}); the messages since the "
+                    f"Kafka did not commit the positions ({text(error)}); the messages since the "
                     "last commit come again."
                 ) from error
             self.commit_failed(list(positions))
@@ -169,7 +167,7 @@ class KafkaSource:
         try:
             self._client.close()
         except (KafkaException, RuntimeError) as error:
-            log.warning("closing the Kafka client: %s", _text(error))
+            log.warning("closing the Kafka client: %s", text(error))
 
     # --- answers to rebalances ---------------------------------------------------------------
 
@@ -232,8 +230,3 @@ class KafkaSource:
             self.commit_failed([TopicPartition(p.topic, p.partition) for p in failed])
         if self._user_commit is not None:
             self._user_commit(error, partitions)
-
-
-def _text(error: BaseException) -> str:
-    first = error.args[0] if error.args else error
-    return first.str() if isinstance(first, KafkaError) else str(first)
