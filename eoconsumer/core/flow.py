@@ -53,6 +53,7 @@ class Flow(Commits):
         """Start with nothing assigned."""
         super().__init__(settings)
         self.pace = Pace(settings.target_commit_time)
+        self._message_size = 0  # bytes, of the last batch on average
         self._trouble: float | None = None
         self._tries = 0
 
@@ -102,7 +103,17 @@ class Flow(Commits):
         ready = any(p.pending and p.state is State.OWNED for p in self.partitions.values())
         wakes = [p.wake_at - now for p in self.partitions.values() if p.state is not State.OWNED]
         seconds = 0.0 if ready else max(0.0, min([self.settings.poll_interval, *wakes]))
-        return max(1, self.settings.batch_size - waiting), seconds
+        return max(1, self._room() - waiting), seconds
+
+    def _room(self) -> int:
+        """Return how many messages may wait here: two batches, of what a slow handler manages.
+
+        Else each poll would bring more than the batch after it takes away, and it is the handler's
+        pace and the size of a message that say how much memory that is.
+        """
+        settings = self.settings
+        bulk = settings.batch_bytes // max(1, self._message_size)
+        return min(settings.batch_size, 2 * self.pace.limit, 2 * bulk)
 
     def _gather(self, now: float) -> Batch:
         """Return the next batch; its partitions go to the end of the queue."""
@@ -114,6 +125,8 @@ class Flow(Commits):
         runs = gather(self.partitions.values(), bounds)
         for run in runs:
             self.partitions[run.partition] = self.partitions.pop(run.partition)
+        if runs:
+            self._message_size = sum(run.size for run in runs) // sum(map(len, runs))
         return self._batch(runs, now)
 
     def _batch(self, runs: Sequence[Run], now: float) -> Batch:
@@ -263,8 +276,8 @@ def too_long(batch: Batch, late: OutOfTime) -> RunFailed:
     message = batch.runs[0].messages[0]
     failure = RunFailed(batch.runs[0].partition, message.offset)
     failure.__cause__ = HandlerFailed(
-        f"The handler took {late.seconds:.1f} s for {message!r}, longer than a transaction may "
-        "live; it was rolled back. Make the handler faster, or raise "
+        f"The handler took {late.seconds:.1f} s longer for {message!r} than a transaction may "
+        "take; it was rolled back. Make the handler faster, or raise "
         "transactionLifetimeLimitSeconds of the database."
     )
     return failure
