@@ -70,7 +70,7 @@ class OutOfTime(EOConsumerError):  # noqa: N818 - a signal between driver and co
     """The handler used up the time that a transaction may live."""
 
     def __init__(self, seconds: float) -> None:
-        """``seconds`` is what the transaction has taken so far."""
+        """``seconds`` is how long ago the transaction should have ended."""
         super().__init__()
         self.seconds = seconds
 

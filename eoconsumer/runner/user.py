@@ -122,6 +122,7 @@ class Work:
             return told
         if isinstance(told, TransientStoreError):
             if until is not None:
+                self._in_time(until)  # the server itself ends a transaction that lives too long
                 return told
             failure = RunFailed(run.partition, offset)
             failure.__cause__ = told
