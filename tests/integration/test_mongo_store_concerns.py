@@ -114,3 +114,15 @@ def test_retryable_writes_are_on_whatever_the_url_says(mongo_replica_set: MongoR
         pytest.raises(ConfigurationError, match="retryWrites=false"),
     ):
         MongoStore(client, "shop")
+
+
+def test_a_primary_that_hangs_is_noticed_soon_unless_the_url_says_otherwise(
+    mongo_replica_set: MongoReplicaSet,
+) -> None:
+    url = mongo_replica_set.url_for("shop")
+    ours, theirs = MongoStore.connect(url), MongoStore.connect(url + "&connecttimeoutms=9000")
+
+    assert ours.client.options.pool_options.connect_timeout == 5.0
+    assert theirs.client.options.pool_options.connect_timeout == 9.0
+    ours.close()
+    theirs.close()
