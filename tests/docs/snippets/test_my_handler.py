@@ -1,0 +1,50 @@
+"""How a user tests a handler: these are tests, and run with the others."""
+
+# --8<-- [start:handler]
+import ledger
+import pytest
+
+from eoconsumer import Message, Record
+from eoconsumer.servers import KafkaBroker, MongoReplicaSet
+from eoconsumer.stores.mongo import MongoStore
+
+
+@pytest.fixture
+def store(mongo_replica_set: MongoReplicaSet, monkeypatch: pytest.MonkeyPatch) -> MongoStore:
+    fresh = MongoStore.connect(mongo_replica_set.url_for("handler_test"))
+    fresh.client.drop_database("handler_test")
+    monkeypatch.setattr(ledger, "store", fresh)
+    return fresh
+
+
+def test_a_move_changes_ledger_and_stock(store: MongoStore) -> None:
+    consumer = ledger.Ledger("unused:9092", store)
+    move = ledger.StockMove(item="tea", quantity=3)
+    message = Message(Record("stock-moves", 0, 41), move)
+
+    with store.client.start_session() as session, session.start_transaction():
+        consumer.handle(message, session)
+
+    assert store.database["ledger"].count_documents({}) == 1
+    assert store.database["stock"].find_one() == {"_id": "tea", "quantity": 3}
+
+
+# --8<-- [end:handler]
+
+
+# --8<-- [start:whole]
+def test_ten_moves_arrive_once(store: MongoStore, kafka_broker: KafkaBroker, topic: str) -> None:
+    from confluent_kafka import Producer
+
+    producer = Producer({"bootstrap.servers": kafka_broker.bootstrap_servers})
+    for _ in range(10):
+        producer.produce(topic, b'{"item": "tea", "quantity": 1}')
+    producer.flush()
+
+    consumer = ledger.Ledger(kafka_broker.bootstrap_servers, store, topics=[topic], group=topic)
+    consumer.run_until(lambda now: now.committed >= 10)
+
+    assert store.database["stock"].find_one() == {"_id": "tea", "quantity": 10}
+
+
+# --8<-- [end:whole]

@@ -1,0 +1,37 @@
+"""A consumer beside a web application, on a thread of its own."""
+
+import asyncio
+import signal
+
+# --8<-- [start:lifespan]
+from collections.abc import AsyncIterator
+from contextlib import asynccontextmanager
+
+from ledger import Ledger, store
+
+ledger = Ledger("localhost:9092", store)
+
+
+@asynccontextmanager
+async def consuming(_app: object) -> AsyncIterator[None]:
+    running = asyncio.create_task(asyncio.to_thread(ledger.run))
+    try:
+        yield
+    finally:
+        ledger.stop()
+        await running  # drains, leaves the group; raises what ended the consumer
+
+
+# --8<-- [end:lifespan]
+
+
+async def serve() -> None:
+    """Stand in for the framework: run until SIGINT."""
+    over = asyncio.Event()
+    asyncio.get_running_loop().add_signal_handler(signal.SIGINT, over.set)
+    async with consuming(None):
+        await over.wait()
+
+
+if __name__ == "__main__":
+    asyncio.run(serve())
