@@ -39,6 +39,8 @@ class Ownership:
 
     def assigned(self, keys: Sequence[TopicPartition]) -> Effects[None]:
         """Kafka gave us ``keys``: claim them, tell the user, and fetch from what is stored."""
+        if not keys:  # a reader more than there are partitions is told so, at each rebalance
+            return
         for key in keys:
             self.partitions[key] = Partition(key)
         yield from self.take_over(keys)

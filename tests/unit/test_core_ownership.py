@@ -26,6 +26,10 @@ def start(*keys: TopicPartition, store: MemoryStore | None = None, **settings: o
     return bench
 
 
+def test_an_assignment_of_nothing_asks_nothing_of_the_store() -> None:
+    assert start().all(fx.Claim) == []
+
+
 # --- where it starts --------------------------------------------------------------------------
 
 
