@@ -15,7 +15,7 @@ from __future__ import annotations
 import logging
 import threading
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
@@ -40,6 +40,7 @@ class KeepAlive:
         self._between = threading.Event()  # the reader is between two batches
         self._polled_at = time.monotonic()
         self._kept: list[RawMessage] = []
+        self._moved: set[TopicPartition] = set()  # named by a callback since the last claim
         self._paused: list[TopicPartition] = []
         self._later: list[tuple[str, list[TopicPartition]]] = []
         self.lost_in_flight: set[TopicPartition] = set()
@@ -63,6 +64,7 @@ class KeepAlive:
         self._between.set()
         with self._lock:
             self._between.clear()
+            self._kept = self.still_ours(self._kept)
             self._settle()
             if self._paused:  # but for those that wait for a failed message
                 resting = {key for key, p in self._reader.flow.partitions.items() if p.resting}
@@ -72,8 +74,19 @@ class KeepAlive:
             self._settle()
             self._polled_at = time.monotonic()
 
+    def still_ours(self, messages: Sequence[RawMessage]) -> list[RawMessage]:
+        """Drop what was fetched for partitions that a callback named meanwhile.
+
+        1. A poll returns messages 10 to 13 of a partition, 2. the partition is lost and assigned
+        again, 3. its claim says 0: adding 10 to 13 after that would skip 0 to 9, and nobody could
+        tell, since offsets have gaps. Whatever is claimed is fetched anew from its position.
+        """
+        moved = self._moved
+        return [m for m in messages if (m.topic(), m.partition()) not in moved]
+
     def _settle(self) -> None:
         """Do what a callback of Kafka has left to the reader, in its order."""
+        self._moved.clear()
         self.lost_in_flight.clear()
         flow = self._reader.flow
         while self._later:
@@ -90,10 +103,12 @@ class KeepAlive:
 
     def assigned(self, keys: list[TopicPartition]) -> None:
         """Leave the claim to the reader, when its poll is over: a callback must not block."""
+        self._moved.update(keys)
         self._later.append(("assigned", keys))
 
     def revoked(self, keys: list[TopicPartition]) -> None:
         """Give up, once nothing of ours is in flight."""
+        self._moved.update(keys)
         keys = self._forget(keys)
         if self._is_here() and not self._between.wait(self._reader.source.max_poll_seconds):
             self.lost(keys)
@@ -102,6 +117,7 @@ class KeepAlive:
 
     def lost(self, keys: list[TopicPartition]) -> None:
         """Drop: these belong to another consumer already."""
+        self._moved.update(keys)
         keys = self._forget(keys)
         if self._is_here():
             self.lost_in_flight.update(keys)
