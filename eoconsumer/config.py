@@ -6,7 +6,15 @@ from collections.abc import Mapping
 from datetime import datetime
 from typing import Any, Literal
 
-from pydantic import BaseModel, ConfigDict, Field, ValidationError, field_validator, model_validator
+from pydantic import (
+    BaseModel,
+    ConfigDict,
+    Field,
+    NonNegativeInt,
+    ValidationError,
+    field_validator,
+    model_validator,
+)
 
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.retry import RetryPolicy
@@ -22,7 +30,7 @@ class Config(BaseModel):
     bootstrap_servers: str = Field(min_length=1)
     group: str = Field(min_length=1)
     mode: Mode = Mode.EXACTLY_ONCE
-    start: Literal["earliest", "latest", "error", "group"] | int = "earliest"
+    start: Literal["earliest", "latest", "error", "group"] | NonNegativeInt = "earliest"
     batch_size: int = Field(5_000, ge=1)
     batch_bytes: int = Field(16 * 1024 * 1024, ge=1)
     max_partitions: int | None = Field(None, ge=1)

@@ -5,7 +5,8 @@ from __future__ import annotations
 import re
 from collections.abc import Mapping
 
-_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://)[^/@\s]*@", re.IGNORECASE)
+# Up to the last "@": a password that was not escaped may hold "/" and "@" itself.
+_URL_PASSWORD = re.compile(r"(?P<head>[a-z][a-z0-9+.-]*://)\S*@", re.IGNORECASE)
 
 #: Settings of librdkafka whose values are safe to show.
 SHOWN = frozenset(
