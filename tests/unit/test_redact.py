@@ -1,0 +1,46 @@
+"""Our own credentials stay out of every text."""
+
+from __future__ import annotations
+
+import pytest
+
+from eoconsumer.redact import redact_settings, redact_url
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("mongodb://alice:geheim@db:27017/shop", "mongodb://***@db:27017/shop"),
+        ("mongodb+srv://alice:geheim@db/shop?w=1", "mongodb+srv://***@db/shop?w=1"),
+        ("at MONGODB://alice@db, then", "at MONGODB://***@db, then"),
+        ("amqp://a:b@x and http://c:d@y", "amqp://***@x and http://***@y"),
+        ("mongodb://db:27017/shop", "mongodb://db:27017/shop"),
+        ("mail to alice@example.com", "mail to alice@example.com"),
+    ],
+)
+def test_user_and_password_of_every_url_are_hidden_and_nothing_else(text: str, shown: str) -> None:
+    assert redact_url(text) == shown
+
+
+@pytest.mark.parametrize("password", ["ge@heim", "ge:heim", "p%40ss", "a@b@c"])
+def test_a_password_with_signs_in_it_is_hidden_whole(password: str) -> None:
+    assert redact_url(f"mongodb://alice:{password}@db/shop") == "mongodb://***@db/shop"
+
+
+def test_a_password_with_a_slash_that_was_not_escaped_is_hidden_too() -> None:
+    assert "heim" not in redact_url("mongodb://alice:ge/heim@db/shop")
+
+
+def test_a_setting_is_shown_only_where_it_is_known_to_be_harmless() -> None:
+    settings = {
+        "client.id": "ledger",
+        "sasl.password": "geheim",
+        "ssl.key.pem": "-----BEGIN",
+        "a.setting.of.tomorrow": "geheim",
+    }
+    assert redact_settings(settings) == {
+        "client.id": "ledger",
+        "sasl.password": "***",
+        "ssl.key.pem": "***",
+        "a.setting.of.tomorrow": "***",
+    }
