@@ -42,6 +42,8 @@ class Claimer:
 
     def claim(self, partitions: Sequence[TopicPartition], starts: Starts) -> Claims:
         """Raise the epochs, own the rows, and return what is ours afterwards."""
+        if not partitions:  # a cooperative rebalance may assign nothing
+            return Claims({})
         if not self._take(partitions, starts):
             self._free(partitions, starts)
         documents = self._read(partitions)

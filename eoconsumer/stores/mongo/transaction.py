@@ -18,7 +18,7 @@ from eoconsumer.stores.mongo.rows import Rows
 from eoconsumer.stores.mongo.translation import IN_DOUBT, is_transient, summary, transient
 
 #: How long we try to tell the server that a transaction is given up; it forgets by itself.
-ABORT_SECONDS = 2.0
+ABORT_SECONDS = 1.0
 
 Bury = Callable[[Sequence[DeadLetter]], None]
 

@@ -33,6 +33,9 @@ class ClaimConformance(Contract):
         assert claims == Claims({}, {})
         assert session.positions([ORDERS]) == {}
 
+    def test_an_empty_claim_is_nothing_to_do(self, store: Store) -> None:
+        assert store.open("ledger", "first").claim([], {}) == Claims({}, {})
+
     @pytest.mark.requirement("S3-10")
     def test_a_start_is_stored_at_the_claim(self, store: Store) -> None:
         session = store.open("ledger", "first")
