@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import time
-from collections import Counter
-from collections.abc import Callable
-from typing import Any, Protocol, TypeAlias, TypeVar
+from collections import Counter, defaultdict
+from collections.abc import Callable, Iterable
+from itertools import pairwise
+from typing import Any, NamedTuple, Protocol, TypeAlias, TypeVar
 
 from confluent_kafka import KafkaError, Producer
 from confluent_kafka import Message as KafkaMessage
@@ -21,7 +22,7 @@ QUICK: dict[str, Any] = {"session.timeout.ms": 1500, "heartbeat.interval.ms": 30
 #: The same for ``group.protocol=consumer``, where the broker sets the times.
 QUICK_848: dict[str, Any] = {"group.protocol": "consumer"}
 EFFECTS = "effects"
-DEADLINE = 60.0  # seconds; the machine may be busy
+DEADLINE = 30.0  # seconds; the machine may be busy
 
 
 class Fill(Protocol):
@@ -70,3 +71,41 @@ def eventually(
         )
         time.sleep(0.02)
     return seen
+
+
+class Verdict(NamedTuple):
+    """What became of the input: how many messages are lost, doubled, out of order."""
+
+    lost: int = 0
+    doubled: int = 0
+    out_of_order: int = 0
+
+
+def verdict(database: Database[Document], produced: Iterable[Place]) -> Verdict:
+    """Compare the effects with what was produced."""
+    counts = effects(database)
+    order: dict[int, list[int]] = defaultdict(list)
+    for row in database[EFFECTS].find().sort("handled_at"):
+        order[row["partition"]].append(row["offset"])
+    assert counts.keys() <= set(produced), "there are effects of messages that nobody produced"
+    return Verdict(
+        lost=sum(place not in counts for place in produced),
+        doubled=sum(times - 1 for times in counts.values()),
+        out_of_order=sum(b < a for offsets in order.values() for a, b in pairwise(offsets)),
+    )
+
+
+def positions(database: Database[Document]) -> dict[int, int]:
+    """Return the stored position of each partition."""
+    rows = database["eoconsumer_offsets"].find({"_id.partition": {"$exists": True}})
+    return {row["_id"]["partition"]: row["next_offset"] for row in rows}
+
+
+def ends(produced: Iterable[Place]) -> dict[int, int]:
+    """Return the position of each partition behind all that was produced."""
+    return {partition: offset + 1 for partition, offset in sorted(produced)}
+
+
+def wait_until_done(database: Database[Document], produced: Iterable[Place]) -> None:
+    """Wait until the stored positions stand behind all that was produced."""
+    eventually(lambda: positions(database), lambda stored: stored == ends(produced))

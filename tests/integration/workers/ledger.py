@@ -1,0 +1,149 @@
+"""A consumer that writes one effect for each message, and does as it was told at a named point.
+
+Takes one argument, a JSON object: ``bootstrap``, ``store`` (URL), ``settings`` (of ``Consumer``),
+and what it may be told: ``point`` and ``do`` ("kill" or "stop" itself there, once ``after``
+messages were handled), ``slow`` (seconds for each message), ``stay`` (seconds; then it leaves the
+group and joins again). Says what happens in JSON lines on stdout, each written at once.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping, Sequence
+from typing import Any
+
+from eoconsumer import Consumer, Message
+from eoconsumer.core.effects import Run
+from eoconsumer.core.positions import Claims, Start
+from eoconsumer.message import TopicPartition
+from eoconsumer.stores.mongo import MongoStore
+from eoconsumer.stores.mongo.session import MongoSession
+from eoconsumer.stores.mongo.transaction import MongoTransaction
+from eoconsumer.telemetry import Events
+
+TOLD: dict[str, Any] = json.loads(sys.argv[1])
+handled = 0
+once = threading.Lock()
+
+
+def say(said: str, **details: Any) -> None:
+    line = {"said": said, "at": time.monotonic(), **details}
+    os.write(1, (json.dumps(line) + "\n").encode())
+
+
+def at(point: str) -> None:
+    """Do as told if this is the point, the first time that enough messages were handled."""
+    if point != TOLD.get("point") or handled < TOLD.get("after", 1):
+        return
+    if once.acquire(blocking=False):
+        say(point)
+        how = signal.SIGKILL if TOLD["do"] == "kill" else signal.SIGSTOP
+        os.kill(os.getpid(), how)
+
+
+def pointed(owner: type, method: str, before: str, after: str) -> None:
+    """Make a method of the store pass two points."""
+    original: Callable[..., Any] = getattr(owner, method)
+
+    def call(*args: Any) -> Any:
+        at(before)
+        result = original(*args)
+        at(after)
+        return result
+
+    setattr(owner, method, call)
+
+
+for scope in (MongoTransaction, MongoSession):
+    pointed(scope, "advance", "advancing", "advanced")
+pointed(MongoTransaction, "commit", "committing", "committed")
+
+
+class Claiming(MongoStore):
+    """Tells when Kafka has given it partitions, before they are claimed."""
+
+    def open(self, group: str, owner: str) -> MongoSession:
+        session = super().open(group, owner)
+        claim = session.claim
+
+        def told(keys: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]) -> Claims:
+            say("claiming", partitions=[key.partition for key in keys])
+            return claim(keys, starts)
+
+        session.claim = told  # type: ignore  # one session of one reader
+        return session
+
+
+class Said(Events):
+    """Says what happens inside the consumer."""
+
+    def claimed(self, positions: Mapping[TopicPartition, int]) -> None:
+        say("claimed", positions={str(key.partition): offset for key, offset in positions.items()})
+
+    def fenced(self, partition: TopicPartition) -> None:
+        say("fenced", partition=partition.partition)
+
+    def committed(self, runs: tuple[Run, ...], seconds: float) -> None:
+        upto = {str(run.partition.partition): run.upto for run in runs}
+        say("settled", upto=upto, seconds=seconds)
+
+    def in_doubt_resolved(self, committed: bool, tries: int) -> None:
+        say("in doubt", committed=committed, tries=tries)
+
+    def store_retry(self, error: BaseException, tries: int) -> None:
+        say("store retry", error=str(error), tries=tries)
+
+    def restarted(self, error: BaseException, attempt: int, delay: float) -> None:
+        say("restarted", error=str(error), attempt=attempt, delay=delay)
+
+
+class Ledger(Consumer):
+    events = Said()
+
+    def handle(self, message: Message, session: Any) -> None:
+        global handled
+        say("handled", partition=message.partition, offset=message.offset)
+        handled += 1
+        at("handling")
+        effect = {
+            "partition": message.partition,
+            "offset": message.offset,
+            "handled_at": time.monotonic_ns(),  # one clock for all processes of a machine
+            "by": os.getpid(),
+        }
+        self.store.database["effects"].insert_one(effect, session=session)  # type: ignore[attr-defined]  # it is a MongoStore
+        at("written")
+        time.sleep(TOLD.get("slow", 0))
+
+    def after_commit(self, messages: Sequence[Message]) -> None:
+        del messages
+        at("after_commit")
+
+    def on_assigned(self, partitions: list[TopicPartition]) -> None:
+        say("assigned", partitions=[key.partition for key in partitions])
+
+    def on_revoked(self, partitions: list[TopicPartition]) -> None:
+        say("revoked", partitions=[key.partition for key in partitions])
+
+
+def main() -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(threadName)s %(message)s")
+    store = Claiming.connect(TOLD["store"])
+    stay = TOLD.get("stay", float("inf"))
+    until = 0.0
+    while time.monotonic() >= until:  # else it was asked to stop
+        until = time.monotonic() + stay
+        Ledger(TOLD["bootstrap"], store, **TOLD["settings"]).run_until(
+            lambda _, until=until: time.monotonic() >= until  # type: ignore[misc]  # mypy knows no such lambda
+        )
+    say("ended")
+
+
+if __name__ == "__main__":
+    main()
