@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Mapping, Sequence
 from dataclasses import dataclass
 from types import TracebackType
-from typing import NamedTuple
+from typing import NamedTuple, Self
 
 from eoconsumer.core.positions import Claims, DeadLetter, Move, Position, Start
 from eoconsumer.errors import Fenced, HandlerMisuse, TransientStoreError
@@ -58,6 +58,11 @@ class MemoryStore:
         self.dead_letters: list[DeadLetter] = []
         self.lock = threading.RLock()
         self.transaction_seconds: float | None = None
+
+    @classmethod
+    def connect(cls, url: str) -> Self:  # noqa: ARG003 - the shape of every store's `connect`
+        """Start empty, for ``memory://``."""
+        return cls()
 
     def setup(self) -> None:
         """Nothing to make."""

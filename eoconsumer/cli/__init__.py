@@ -1,0 +1,27 @@
+"""The command line: ``eoconsumer demo | run | doctor | setup | dev``.
+
+Each command imports what it needs when it is called, so that ``eoconsumer --help`` and a mistyped
+option answer at once, and ``doctor`` works where the servers of the demo are not installed.
+"""
+
+from __future__ import annotations
+
+import sys
+
+#: The exit codes, beside 0, and 2 for a usage that the command line does not know.
+FAILED, MISCONFIGURED, INTERRUPTED = 1, 78, 130
+
+
+def main() -> None:
+    """Run the command line, or say what is missing for it."""
+    try:
+        from eoconsumer.cli.app import app
+    except ModuleNotFoundError as error:
+        if error.name not in ("typer", "rich"):
+            raise
+        print(  # noqa: T201 - there is nothing else to say it with
+            f"The command line needs {error.name}. Run: pip install 'eoconsumer[cli]'",
+            file=sys.stderr,
+        )
+        raise SystemExit(MISCONFIGURED) from None
+    app()

@@ -1,0 +1,49 @@
+"""The demo's broker and replica set: started together, stopped whatever happens."""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
+from contextlib import ExitStack, contextmanager
+
+from eoconsumer.servers import KafkaBroker, MongoReplicaSet
+from eoconsumer.servers.jars import kafka_jars
+
+
+@contextmanager
+def servers(say: Callable[[str], None]) -> Iterator[tuple[KafkaBroker, MongoReplicaSet]]:
+    """Start both at once and stop them at the end; ``say`` is told what takes time.
+
+    Raises ``ConfigurationError`` where a server cannot be started.
+    """
+    fetching = logging.getLogger("eoconsumer.servers.jars")
+    told = _Told(say)
+    fetching.addHandler(told)
+    fetching.setLevel(logging.INFO)
+    try:
+        kafka_jars()
+    finally:
+        fetching.removeHandler(told)
+    say("Starting a Kafka broker and a MongoDB replica set of three nodes")
+    kafka, mongo = KafkaBroker(), MongoReplicaSet()
+    with ExitStack() as stack:
+        # Left in this order: first the servers end, then the threads that may wait for them.
+        threads = stack.enter_context(ThreadPoolExecutor(2))
+        stack.callback(mongo.stop)
+        stack.callback(kafka.stop)
+        for started in [threads.submit(kafka.start), threads.submit(mongo.start)]:
+            started.result()
+        yield kafka, mongo
+
+
+class _Told(logging.Handler):
+    """Shows what is logged as part of the demo."""
+
+    def __init__(self, say: Callable[[str], None]) -> None:
+        super().__init__()
+        self._say = say
+
+    def emit(self, record: logging.LogRecord) -> None:
+        """Say it."""
+        self._say(record.getMessage())
