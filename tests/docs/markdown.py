@@ -8,6 +8,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterator
 from pathlib import Path
+from textwrap import dedent
 
 from eoconsumer.core.partition import TABLE, Event, State
 
@@ -42,7 +43,7 @@ def cut(file: Path, name: str) -> str:
     lines = file.read_text("utf-8").splitlines()
     marked = [line.strip() for line in lines]
     inside = lines[marked.index(start) + 1 : marked.index(end)]
-    return "\n".join(inside).strip("\n")
+    return dedent("\n".join(inside)).strip("\n")
 
 
 def filled(text: str) -> str:

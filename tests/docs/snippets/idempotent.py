@@ -1,10 +1,12 @@
 """At-least-once with writes that may be repeated."""
 
-from ledger import StockMove, store
+from ledger import StockMove
 from pymongo.client_session import ClientSession
 
 from eoconsumer import Consumer, Message
+from eoconsumer.stores.mongo import MongoStore
 
+store = MongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
 ledger = Consumer("localhost:9092", store, group="ledger", mode="at_least_once", commit_batch=100)
 
 

@@ -4,7 +4,9 @@
 import sys
 from base64 import b64decode
 
-from ledger import store
+from eoconsumer.stores.mongo import MongoStore
+
+store = MongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
 
 for letter in store.database["eoconsumer_dead_letters"].find(sort=[("buried_at", 1)]):
     place = f"{letter['topic']}[{letter['partition']}]@{letter['offset']}"

@@ -3,7 +3,9 @@
 # --8<-- [start:program]
 import sys
 
-from ledger import store
+from eoconsumer.stores.mongo import MongoStore
+
+store = MongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
 
 for name in ("ledger", "stock", "eoconsumer_offsets"):
     collection = store.database[name]

@@ -5,10 +5,11 @@ import logging
 import threading
 from collections import Counter
 
-from ledger import Ledger, store
+from ledger import Ledger
 
 from eoconsumer import Events, TopicPartition
 from eoconsumer.core.effects import Run
+from eoconsumer.stores.mongo import MongoStore
 
 
 class Metrics(Events):
@@ -27,6 +28,7 @@ class Metrics(Events):
         logging.getLogger("ledger").warning("%s went to another consumer", partition)
 
 
+store = MongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
 metrics = Metrics()
 ledger = Ledger("localhost:9092", store, events=metrics)
 # --8<-- [end:events]

@@ -1,9 +1,12 @@
 """A consumer that buries what fails for good."""
 
 # --8<-- [start:bury]
-from ledger import Ledger, store
+from ledger import Ledger
 
 from eoconsumer import RetryPolicy
+from eoconsumer.stores.mongo import MongoStore
+
+store = MongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
 
 ledger = Ledger(
     "localhost:9092",

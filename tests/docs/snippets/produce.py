@@ -9,7 +9,8 @@ from confluent_kafka.cimpl import NewTopic
 
 SERVERS, TOPIC = "localhost:9092", "stock-moves"
 
-AdminClient({"bootstrap.servers": SERVERS}).create_topics([NewTopic(TOPIC, 4, 1)])[TOPIC].result()
+admin = AdminClient({"bootstrap.servers": SERVERS})
+admin.create_topics([NewTopic(TOPIC, 4, 1)])[TOPIC].result()
 producer = Producer({"bootstrap.servers": SERVERS})
 for number in range(1000):
     item = ("tea", "rice", "salt")[number % 3]

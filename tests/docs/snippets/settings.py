@@ -1,6 +1,10 @@
 """Consumers with settings that the documents show; made, and checked by that."""
 
-from ledger import Ledger, store
+from ledger import Ledger
+
+from eoconsumer.stores.mongo import MongoStore
+
+store = MongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
 
 # --8<-- [start:readers]
 Ledger("localhost:9092", store, readers=4, max_partitions=8)

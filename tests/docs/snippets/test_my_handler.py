@@ -1,8 +1,8 @@
 """How a user tests a handler: these are tests, and run with the others."""
 
 # --8<-- [start:handler]
-import ledger
 import pytest
+from ledger import Ledger, StockMove
 
 from eoconsumer import Message, Record
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
@@ -10,16 +10,15 @@ from eoconsumer.stores.mongo import MongoStore
 
 
 @pytest.fixture
-def store(mongo_replica_set: MongoReplicaSet, monkeypatch: pytest.MonkeyPatch) -> MongoStore:
+def store(mongo_replica_set: MongoReplicaSet) -> MongoStore:
     fresh = MongoStore.connect(mongo_replica_set.url_for("handler_test"))
     fresh.client.drop_database("handler_test")
-    monkeypatch.setattr(ledger, "store", fresh)
     return fresh
 
 
 def test_a_move_changes_ledger_and_stock(store: MongoStore) -> None:
-    consumer = ledger.Ledger("unused:9092", store)
-    move = ledger.StockMove(item="tea", quantity=3)
+    consumer = Ledger("unused:9092", store)
+    move = StockMove(item="tea", quantity=3)
     message = Message(Record("stock-moves", 0, 41), move)
 
     with store.client.start_session() as session, session.start_transaction():
@@ -41,7 +40,7 @@ def test_ten_moves_arrive_once(store: MongoStore, kafka_broker: KafkaBroker, top
         producer.produce(topic, b'{"item": "tea", "quantity": 1}')
     producer.flush()
 
-    consumer = ledger.Ledger(kafka_broker.bootstrap_servers, store, topics=[topic], group=topic)
+    consumer = Ledger(kafka_broker.bootstrap_servers, store, topics=[topic], group=topic)
     consumer.run_until(lambda now: now.committed >= 10)
 
     assert store.database["stock"].find_one() == {"_id": "tea", "quantity": 10}

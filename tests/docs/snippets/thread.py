@@ -5,7 +5,11 @@ import signal
 # --8<-- [start:thread]
 import threading
 
-from ledger import Ledger, store
+from ledger import Ledger
+
+from eoconsumer.stores.mongo import MongoStore
+
+store = MongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
 
 ledger = Ledger("localhost:9092", store)
 thread = threading.Thread(target=ledger.run, name="ledger")

@@ -7,7 +7,11 @@ import signal
 from collections.abc import AsyncIterator
 from contextlib import asynccontextmanager
 
-from ledger import Ledger, store
+from ledger import Ledger
+
+from eoconsumer.stores.mongo import MongoStore
+
+store = MongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
 
 ledger = Ledger("localhost:9092", store)
 
