@@ -7,7 +7,6 @@ from collections.abc import Iterable, Sequence
 from eoconsumer.core.batching import Batch
 from eoconsumer.core.effects import (
     Advance,
-    Chance,
     Commit,
     CommitGroup,
     Effects,
@@ -15,7 +14,6 @@ from eoconsumer.core.effects import (
     ReadPositions,
     Report,
     Run,
-    Sleep,
 )
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.ownership import Ownership
@@ -98,19 +96,15 @@ class Commits(Ownership):
 
     def _write(self, moves: tuple[Move, ...]) -> Effects[set[TopicPartition]]:
         """Write ``moves``; return the partitions that another consumer owns now."""
-        began: float = yield Now()
-        tries = 0
-        while True:
-            try:
-                yield Advance(moves)
-                return set()
-            except Fenced as fenced:
-                # 1. our write arrived, 2. its answer was lost, 3. the retry found the row moved:
-                # the row is still ours and stands where we wanted it, so nobody fenced us.
-                return set(fenced.partitions) - (yield from self._landed(moves))
-            except TransientStoreError as error:
-                tries += 1
-                yield from self._wait(error, began, tries)
+        try:
+            yield from self.insist(
+                Advance(moves), "store our positions, and the messages will be read again"
+            )
+        except Fenced as fenced:
+            # 1. our write arrived, 2. its answer was lost, 3. the retry found the row moved:
+            # the row is still ours and stands where we wanted it, so nobody fenced us.
+            return set(fenced.partitions) - (yield from self._landed(moves))
+        return set()
 
     # --- a transaction's commit -------------------------------------------------------------
 
@@ -126,24 +120,15 @@ class Commits(Ownership):
                 tries += 1
                 now: float = yield Now()
                 if now - began >= self.settings.commit_timeout:
-                    yield from self._oracle(batch, error)
+                    yield from self._oracle(batch, error, tries)
                     break
-                chance: float = yield Chance()
-                yield Sleep(self.settings.patience.delay(tries, chance))
+                yield from self.back_off(tries)
         if tries:
             yield Report("in_doubt_resolved", {"committed": True, "tries": tries})
 
-    def _oracle(self, batch: Batch, doubt: CommitInDoubt) -> Effects[None]:
+    def _oracle(self, batch: Batch, doubt: CommitInDoubt, tries: int) -> Effects[None]:
         """Return if the position says that ``batch`` is committed; else let it be done again."""
-        began: float = yield Now()
-        tries = 0
-        while True:
-            try:
-                there = yield from self._landed(batch.moves)
-                break
-            except TransientStoreError as error:
-                tries += 1
-                yield from self._wait(error, began, tries)
+        there = yield from self._landed(batch.moves)
         # All of them: an earlier try of ours may have landed late, with fewer partitions in it.
         if len(there) == len(batch.moves):
             return
@@ -156,21 +141,12 @@ class Commits(Ownership):
     def _landed(self, moves: Iterable[Move]) -> Effects[set[TopicPartition]]:
         """Return which of ``moves`` the store shows as done under our own epoch."""
         wanted = {move.partition: move for move in moves}
-        rows: dict[TopicPartition, Position] = yield ReadPositions(tuple(wanted))
+        rows: dict[TopicPartition, Position] = yield from self.insist(
+            ReadPositions(tuple(wanted)),
+            "tell what is stored, and it will be asked by the next claim",
+        )
         return {
             key
             for key, row in rows.items()
             if row.epoch == wanted[key].epoch and row.next_offset == wanted[key].upto
         }
-
-    def _wait(self, error: StoreError, began: float, tries: int) -> Effects[None]:
-        """Sleep before another try, or give up once ``commit_timeout`` has passed."""
-        now: float = yield Now()
-        if now - began >= self.settings.commit_timeout:
-            raise StoreError(
-                f"The database did not store our positions for {now - began:.0f} s; what was not "
-                f"stored will be read again. Last answer: {error}"
-            ) from error
-        yield Report("store_retry", {"error": error, "tries": tries})
-        chance: float = yield Chance()
-        yield Sleep(self.settings.patience.delay(tries, chance))

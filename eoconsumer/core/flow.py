@@ -29,7 +29,6 @@ from eoconsumer.core.effects import (
     Resume,
     Run,
     RunFailed,
-    Sleep,
 )
 from eoconsumer.core.modes import STEPS, Mode
 from eoconsumer.core.partition import Event, Partition, State
@@ -267,8 +266,7 @@ class Flow(Commits):
                 f"batch was rolled back and no offset was committed. Last answer: {error}"
             ) from error
         yield Report("store_retry", {"error": error, "tries": self._tries})
-        chance: float = yield Chance()
-        yield Sleep(self.settings.patience.delay(self._tries, chance))
+        yield from self.back_off(self._tries)
 
 
 def too_long(batch: Batch, late: OutOfTime) -> RunFailed:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
 from dataclasses import replace
+from typing import Any
 
 from eoconsumer.core.effects import (
     Assign,
@@ -11,6 +12,7 @@ from eoconsumer.core.effects import (
     Chance,
     Claim,
     CommitGroup,
+    Effect,
     Effects,
     Mirror,
     Now,
@@ -129,7 +131,7 @@ class Ownership:
 
     def _claim(self, keys: tuple[TopicPartition, ...]) -> Effects[dict[TopicPartition, Position]]:
         """Return the rows of ``keys`` that are ours now, made where there were none."""
-        claims = yield from self._ask(Claim(keys, {}))
+        claims: Claims = yield from self._ask(Claim(keys, {}))
         positions = dict(claims.positions)
         starts = yield from self._starts(keys, claims)
         if starts:
@@ -183,22 +185,33 @@ class Ownership:
         return "earliest" if self.settings.start == "group" else self.settings.start
 
     def _ask(self, claim: Claim) -> Effects[Claims]:
-        """Do ``claim``, again while the database asks for it, within ``store_timeout``."""
+        partitions = len(claim.partitions)
+        claims: Claims = yield from self.insist(
+            claim, f"let us claim {partitions} partitions, and they were not started"
+        )
+        return claims
+
+    # --- patience with the database ------------------------------------------------------------
+
+    def insist(self, effect: Effect, not_done: str) -> Effects[Any]:
+        """Do ``effect``, again while the database asks for it, within ``commit_timeout``."""
         began: float = yield Now()
         tries = 0
         while True:
             try:
-                claims: Claims = yield claim
+                return (yield effect)
             except TransientStoreError as error:
                 tries += 1
                 now: float = yield Now()
                 if now - began >= self.settings.commit_timeout:
                     raise StoreError(
-                        f"The database did not let us claim {len(claim.partitions)} partitions "
-                        f"for {now - began:.0f} s; they were not started. Last answer: {error}"
+                        f"The database did not {not_done}; we tried for {now - began:.0f} s. Last "
+                        f"answer: {error}"
                     ) from error
                 yield Report("store_retry", {"error": error, "tries": tries})
-                chance: float = yield Chance()
-                yield Sleep(self.settings.patience.delay(tries, chance))
-            else:
-                return claims
+                yield from self.back_off(tries)
+
+    def back_off(self, tries: int) -> Effects[None]:
+        """Sleep before another try, longer each time."""
+        chance: float = yield Chance()
+        yield Sleep(self.settings.patience.delay(tries, chance))

@@ -201,9 +201,7 @@ def test_a_release_that_fails_is_only_reported() -> None:
 def test_an_advance_that_keeps_failing_ends_the_reader_with_a_store_error() -> None:
     bench = Bench(mode=Mode.AT_MOST_ONCE, commit_timeout=5.0).own(P0)
     bench.fail(fx.Advance, *[TransientStoreError("no primary") for _ in range(1_000)])
-    with pytest.raises(
-        StoreError, match=r"did not store our positions for .* no primary"
-    ) as caught:
+    with pytest.raises(StoreError, match=r"did not store our positions.* no primary") as caught:
         bench.consume({P0: messages(range(4))})
     assert not isinstance(caught.value, TransientStoreError | Fenced)
     assert bench.effects == []

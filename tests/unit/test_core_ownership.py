@@ -148,7 +148,7 @@ def test_a_claim_is_tried_again_while_the_database_asks_for_it() -> None:
 def test_a_claim_that_keeps_failing_ends_with_a_store_error_that_says_what_was_not_done() -> None:
     bench = Bench(commit_timeout=5.0)
     bench.fail(fx.Claim, *[TransientStoreError("no primary") for _ in range(1_000)])
-    with pytest.raises(StoreError, match=r"1 partitions .* they were not started.* no primary"):
+    with pytest.raises(StoreError, match=r"1 partitions, and they were not started.* no primary"):
         bench.run(bench.flow.assigned([P0]))
     assert bench.clock < 8
 
