@@ -159,6 +159,7 @@ def test_a_bad_message_is_buried_and_the_others_are_kept(shop: Shop) -> None:
 
 
 @pytest.mark.slow
+@pytest.mark.requirement("S3-10")
 def test_a_group_goes_on_where_its_consumer_of_before_stopped(filled: Shop) -> None:
     settings = {"bootstrap.servers": filled.kafka.bootstrap_servers, "group.id": filled.topic}
     before = Consumer(settings)
