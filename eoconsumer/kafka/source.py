@@ -165,6 +165,10 @@ class KafkaSource:
     def close(self) -> None:
         """Leave the group and wait for outstanding commits."""
         try:
+            # A cooperative member without partitions would end without telling its group, which
+            # then waits for it at each rebalance until its session times out (librdkafka 2.16).
+            if not self._client.assignment():
+                self._client.unsubscribe()
             self._client.close()
         except (KafkaException, RuntimeError) as error:
             log.warning("closing the Kafka client: %s", text(error))
