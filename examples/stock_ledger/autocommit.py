@@ -10,7 +10,7 @@ from __future__ import annotations
 import time
 from collections.abc import Callable, Mapping
 
-from confluent_kafka import Consumer, KafkaError, KafkaException, Message
+from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
 from .books import Books
 from .documents import BizDoc
@@ -46,7 +46,13 @@ def run(
             "enable.partition.eof": True,
         }
     )
-    consumer.subscribe([topic], on_assign=lambda *_: watch.assigned())
+
+    def assigned(_: Consumer, partitions: list[TopicPartition]) -> None:
+        watch.assigned()
+        for each in partitions:
+            books.take_over(each.topic, each.partition)
+
+    consumer.subscribe([topic], on_assign=assigned)
     try:
         ended: set[int] = set()
         while not stop() and not (until_end and _all_ended(consumer, ended)):

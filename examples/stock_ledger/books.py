@@ -16,6 +16,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Iterator
 from functools import partial
 from typing import Any, cast
+from uuid import uuid4
 
 from pymongo import ASCENDING, DESCENDING, MongoClient, UpdateOne
 from pymongo.client_session import ClientSession
@@ -53,6 +54,9 @@ class Books:
         self.ledger = cast(Collection[LedgerRow], self._database["ledger"])
         self.payables = cast(Collection[PayableRow], self._database["payables"])
         self.holdings = self._database["holdings"]
+        # Which session works on a partition's stages: a hint, so no write of it waits for others.
+        self._sessions = self._database["stage_sessions"].with_options(write_concern=WriteConcern())
+        self._worker = uuid4().hex
 
     def setup(self) -> None:
         """Create the indexes; safe when many start at once. None is unique: see `ledger`."""
@@ -98,11 +102,14 @@ class Books:
         message came again (at-least-once): its rows stand twice in the middle of what was folded,
         so the partition is folded anew.
         """
-        self._database["stages"].update_one(
-            {"_id": f"{topic}/{partition}"}, {"$setOnInsert": {"next_offset": 0}}, upsert=True
-        )
+        place = {"_id": f"{topic}/{partition}"}
         step = partial(self._step, topic=topic, partition=partition)
         with self._database.client.start_session() as session:
+            mine = {"worker": self._worker, "lsid": session.session_id}
+            self._sessions.update_one(place, {"$set": mine}, upsert=True)
+            self._database["stages"].update_one(
+                place, {"$setOnInsert": {"next_offset": 0}}, upsert=True
+            )
             run = partial(
                 session.with_transaction,
                 read_concern=ReadConcern("snapshot"),
@@ -111,6 +118,16 @@ class Books:
             more = run(partial(step, handled_from=handled_from))
             while more:
                 more = run(step)
+
+    def take_over(self, topic: str, partition: int) -> None:
+        """End what the last worker on a partition left open, before `catch_up`.
+
+        The server keeps the transaction of a killed worker open for a minute, and for so long
+        nobody else could fold this partition.
+        """
+        last = self._sessions.find_one({"_id": f"{topic}/{partition}"})
+        if last and last["worker"] != self._worker:
+            self._database.client.admin.command("killSessions", [last["lsid"]])
 
     def rebuild(self, topic: str) -> int:
         """Recompute stock and cost from the ledger; return how many holdings came out different."""

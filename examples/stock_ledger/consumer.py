@@ -51,6 +51,7 @@ class StockLedger(Consumer):
         """Make up what the stages missed when the last owner of a partition died."""
         self.books.setup()
         for topic, partition in partitions:
+            self.books.take_over(topic, partition)
             self.books.catch_up(topic, partition)
 
 

@@ -12,7 +12,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator, Sequence
-from contextlib import asynccontextmanager
+from contextlib import AbstractAsyncContextManager, asynccontextmanager
 from dataclasses import dataclass
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -69,58 +69,67 @@ class Process:
             await self._process.wait()
 
 
+@asynccontextmanager
+async def stock_ledger(*arguments: str) -> AsyncIterator[Process]:
+    """Run a command of the stock ledger; it is gone when this context is left."""
+    process = Process(
+        await asyncio.create_subprocess_exec(
+            *(sys.executable, "-m", "stock_ledger", *arguments),
+            env={**os.environ, "PYTHONPATH": str(examples())},
+            stdin=asyncio.subprocess.DEVNULL,
+            stdout=asyncio.subprocess.PIPE,
+            stderr=asyncio.subprocess.PIPE,
+            # Ctrl-C in a terminal is ours alone: we end the workers, then the servers.
+            start_new_session=True,
+        )
+    )
+    try:
+        yield process
+    finally:
+        await process.end()
+
+
+@dataclass(frozen=True)
+class Feed:
+    """The documents of one seed, produced bit by bit into one topic."""
+
+    bootstrap: str
+    topic: str
+    seed: int
+
+    async def produce(self, count: int, skip: int, rate: float | None = None) -> None:
+        """Produce ``count`` documents after the seed's first ``skip``, ``rate`` a second."""
+        where = ("-b", self.bootstrap, "--topic", self.topic)
+        which = ("-n", str(count), "--skip", str(skip), "--seed", str(self.seed))
+        pace = () if rate is None else ("--rate", str(rate))
+        async with stock_ledger("generate", *where, *which, *pace) as process:
+            await process.output()
+
+
 @dataclass(frozen=True)
 class Ledger:
-    """The ledger in one mode, with a topic, a group and a database of its own."""
+    """The ledger kept in one mode, with a group and a database of its own."""
 
     mode: str
     bootstrap: str
-    store: str
     topic: str
+    store: str
 
-    async def generate(self, count: int, seed: int, skip: int, rate: float | None = None) -> None:
-        """Produce ``count`` documents of ``seed`` after its first ``skip``, ``rate`` a second."""
-        pace = () if rate is None else ("--rate", str(rate))
-        source = ("-n", str(count), "--seed", str(seed), "--skip", str(skip))
-        async with self._started("generate", *self._kafka, *source, *pace) as process:
-            await process.output()
-
-    @asynccontextmanager
-    async def worker(self, *options: str) -> AsyncIterator[Process]:
+    def worker(self, *options: str) -> AbstractAsyncContextManager[Process]:
         """Run a worker; it is gone when this context is left."""
-        where = (*self._kafka, "--store", self.store, "--group", self.topic)
-        mode = ("--mode", self.mode.replace("_", "-"), "--progress")
-        async with self._started("run", *where, *mode, *options) as process:
-            yield process
+        mode = self.mode.replace("_", "-")
+        return stock_ledger("run", *self._where, "--mode", mode, "--progress", *options)
 
     async def check(self) -> dict[str, Any]:
         """Compare ledger and stock with what was produced."""
-        where = (*self._kafka, "--store", self.store, "--group", self.topic)
-        async with self._started("check", *where, "--json") as process:
+        async with stock_ledger("check", *self._where, "--json") as process:
             figures: dict[str, Any] = json.loads(await process.output(AGREE, DISAGREE))
             return figures
 
     @property
-    def _kafka(self) -> Sequence[str]:
-        return ("-b", self.bootstrap, "--topic", self.topic)
-
-    @asynccontextmanager
-    async def _started(self, *arguments: str) -> AsyncIterator[Process]:
-        process = Process(
-            await asyncio.create_subprocess_exec(
-                *(sys.executable, "-m", "stock_ledger", *arguments),
-                env={**os.environ, "PYTHONPATH": str(examples())},
-                stdin=asyncio.subprocess.DEVNULL,
-                stdout=asyncio.subprocess.PIPE,
-                stderr=asyncio.subprocess.PIPE,
-                # Ctrl-C in a terminal is ours alone: we end the workers, then the servers.
-                start_new_session=True,
-            )
-        )
-        try:
-            yield process
-        finally:
-            await process.end()
+    def _where(self) -> Sequence[str]:
+        kafka = ("-b", self.bootstrap, "--topic", self.topic, "--group", self.mode)
+        return (*kafka, "--store", self.store)
 
 
 def examples() -> Path:

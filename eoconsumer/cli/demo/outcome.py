@@ -99,14 +99,14 @@ class Summary:
         verdict = "Every mode kept its promise" if self.kept else "A MODE DID NOT KEEP ITS PROMISE"
         return (
             f"In each mode the worker was killed with SIGKILL {times} times, at the same messages, "
-            f"and what was produced was compared with what is in the database. "
+            "and what is in the database was compared with what was produced. "
             f"{'; '.join(outcome.in_words for outcome in self.outcomes)}. {verdict}.\n\n"
-            f"auto-commit committed every {AUTO_COMMIT_MS} ms, sooner than the work was done; with "
-            "Kafka's default of 5 s the same kills rather duplicate than lose. A document is lost "
-            "when a part of it is missing.\n"
-            f"messages/s: one worker, two readers, catching up on {self.plan.backlog:,} documents, "
-            f"no kills. p50 and p99: from produced to done at {STEADY_RATE:g} documents/s, no "
-            f"kills.\nSeed {self.plan.seed}, {self.seconds:.0f} s in all."
+            f"lost: a part of the document, or all of it, is missing. auto-commit committed every "
+            f"{AUTO_COMMIT_MS} ms, sooner than the work was done; with Kafka's default of 5 s the "
+            "same kills would rather duplicate. messages/s: one worker with two readers catches "
+            f"up on {self.plan.backlog:,} documents. p50, p99: from produced to done, at "
+            f"{STEADY_RATE:g} documents/s, all four modes at once. Neither with kills.\n"
+            f"Seed {self.plan.seed}, {self.seconds:.0f} s in all."
         )
 
     def json(self) -> str:

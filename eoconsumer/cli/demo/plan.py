@@ -5,19 +5,20 @@ from __future__ import annotations
 from dataclasses import dataclass
 
 MODES = ("auto_commit", "at_most_once", "at_least_once", "exactly_once")
-PARTITIONS = 4
+TOPIC = "documents"
+PARTITIONS = 2
 #: Where the worker dies: at which part of the first partition's share, and where in the work.
 KILLS = ((0.13, "in-handler"), (0.5, "after-commit"), (0.87, "in-handler"))
 #: A killed member holds its partitions no longer than it takes to start the next process.
 SESSION = ("--kafka", "session.timeout.ms=1500", "--kafka", "heartbeat.interval.ms=300")
 #: Kafka's own default is 5,000 ms: the same fault, but seen once in a long while.
 AUTO_COMMIT_MS = 5
-STEADY_RATE = 200.0  # documents a second
+STEADY_RATE = 100.0  # documents a second
 
 
 @dataclass(frozen=True)
 class Plan:
-    """How many documents a mode gets, and for what."""
+    """How many documents there are, the same for every mode, and for what."""
 
     documents: int
     seed: int
@@ -30,7 +31,7 @@ class Plan:
     @property
     def steady(self) -> int:
         """Those that come at ``STEADY_RATE``, for the latency."""
-        return min(400, self.documents // 10)
+        return min(300, self.documents // 10)
 
     @property
     def backlog(self) -> int:

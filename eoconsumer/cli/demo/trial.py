@@ -1,4 +1,4 @@
-"""What is done to each mode: kills first, all modes at once; then figures, one mode at a time."""
+"""What is done to the modes: kills first, then figures, then the count."""
 
 from __future__ import annotations
 
@@ -8,10 +8,10 @@ import statistics
 import tempfile
 import time
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 
-from eoconsumer.cli.demo.ledger import Ledger, Process
+from eoconsumer.cli.demo.ledger import Feed, Ledger, Process
 from eoconsumer.cli.demo.outcome import Outcome
 from eoconsumer.cli.demo.plan import (
     AUTO_COMMIT_MS,
@@ -20,6 +20,7 @@ from eoconsumer.cli.demo.plan import (
     PARTITIONS,
     SESSION,
     STEADY_RATE,
+    TOPIC,
     Plan,
 )
 from eoconsumer.cli.demo.view import View
@@ -34,21 +35,30 @@ def try_all(plan: Plan, kafka: KafkaBroker, mongo: MongoReplicaSet, view: View) 
     ``KeyboardInterrupt`` for SIGINT and SIGTERM; no process is left in any case.
     """
     with _terminated_like_interrupted(), tempfile.TemporaryDirectory() as folder:
-        trials = []
-        for mode in MODES:
-            topic = f"documents-{mode.replace('_', '-')}"
-            kafka.create_topic(topic, PARTITIONS)
-            ledger = Ledger(mode, kafka.bootstrap_servers, mongo.url_for(mode), topic)
-            trials.append(Trial(plan, ledger, Path(folder, mode), view))
-        return asyncio.run(_try(trials, view))
+        kafka.create_topic(TOPIC, PARTITIONS)
+        servers = kafka.bootstrap_servers
+        trials = [
+            Trial(plan, Ledger(mode, servers, TOPIC, mongo.url_for(mode)), Path(folder, mode), view)
+            for mode in MODES
+        ]
+        return asyncio.run(_try(trials, Feed(servers, TOPIC, plan.seed), plan, view))
 
 
-async def _try(trials: list[Trial], view: View) -> list[Outcome]:
-    view.say("Killing workers of all four modes at the same messages")
+async def _try(trials: list[Trial], feed: Feed, plan: Plan, view: View) -> list[Outcome]:
+    view.say(f"Producing {plan.under_kills:,} documents, and killing workers of all four modes")
+    await feed.produce(plan.under_kills, skip=0)
     await asyncio.gather(*(trial.kill_workers() for trial in trials))
-    view.say("Measuring one mode after the other, without kills")
-    for trial in trials:
-        await trial.measure()
+    view.say(f"Producing {plan.backlog:,} documents; one mode after the other catches up")
+    await feed.produce(plan.backlog, skip=plan.under_kills)
+    async with AsyncExitStack() as workers:
+        for trial in trials:
+            await trial.catch_up(workers)
+        view.say(f"Producing {plan.steady:,} documents at {STEADY_RATE:g} a second")
+        late = plan.under_kills + plan.backlog
+        await asyncio.gather(
+            feed.produce(plan.steady, skip=late, rate=STEADY_RATE),
+            *(trial.keep_up() for trial in trials),
+        )
     view.say("Comparing with what was produced")
     return await asyncio.gather(*(trial.judge() for trial in trials))
 
@@ -66,11 +76,10 @@ class Trial:
         self._kills = 0
         self._seconds_killed = 0.0
         self._rate = 0.0
-        self._latencies = list[int]()
+        self._latencies = folder / "latencies"
 
     async def kill_workers(self) -> None:
-        """Produce, and start a worker again after each kill, until one reaches the end."""
-        await self._ledger.generate(self._plan.under_kills, self._plan.seed, skip=0)
+        """Start a worker, and again after each kill, until one reaches the end."""
         crashes = [word for place in self._plan.crashes for word in ("--crash-at", place)]
         marks = ("--crash-marks", str(self._folder))
         began, killed = time.monotonic(), True
@@ -86,19 +95,18 @@ class Trial:
         self._seconds_killed = time.monotonic() - began
         self._view.note(self._ledger.mode, f"recovered from {self._kills} kills")
 
-    async def measure(self) -> None:
-        """Let one worker catch up on a backlog, then let documents come at a steady pace."""
-        plan, seen = self._plan, self._folder / "latencies"
-        await self._ledger.generate(plan.backlog, plan.seed, skip=plan.under_kills)
-        async with self._ledger.worker(*self._options, "--latencies", str(seen)) as worker:
-            self._rate = await self._follow(worker, until=plan.backlog)
-            late = plan.under_kills + plan.backlog
-            paced = self._ledger.generate(plan.steady, plan.seed, skip=late, rate=STEADY_RATE)
-            done = self._follow(worker, until=plan.backlog + plan.steady)
-            await asyncio.gather(paced, done)
-            await worker.drain()
-        self._latencies = [int(line) for line in seen.read_text().split()][-plan.steady :]
-        self._view.note(self._ledger.mode, f"measured: {self._rate:,.0f} messages/s")
+    async def catch_up(self, workers: AsyncExitStack) -> None:
+        """Start a worker on a backlog, and leave it running, among ``workers``."""
+        options = (*self._options, "--latencies", str(self._latencies))
+        self._worker = await workers.enter_async_context(self._ledger.worker(*options))
+        self._rate = await self._follow(self._worker, until=self._plan.backlog)
+        self._view.note(self._ledger.mode, f"caught up, {self._rate:,.0f} messages/s")
+
+    async def keep_up(self) -> None:
+        """See that worker through the documents that come at a steady pace, and let it end."""
+        await self._follow(self._worker, until=self._plan.backlog + self._plan.steady)
+        await self._worker.drain()
+        self._view.note(self._ledger.mode, "done")
 
     async def _follow(self, worker: Process, until: int | None = None) -> float:
         """Show what ``worker`` does until it ends, or has done ``until`` documents in all.
@@ -119,7 +127,9 @@ class Trial:
     async def judge(self) -> Outcome:
         """Count what is in the ledger against what is in the topic."""
         found = await self._ledger.check()
-        cuts = statistics.quantiles(self._latencies, n=100, method="inclusive")
+        latencies = [int(line) for line in self._latencies.read_text().split()]
+        steady = latencies[-self._plan.steady :]  # before them came the backlog
+        cuts = statistics.quantiles(steady, n=100, method="inclusive")
         return Outcome(
             mode=self._ledger.mode,
             produced=found["produced"],
