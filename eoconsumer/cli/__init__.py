@@ -7,6 +7,7 @@ option answer at once, and ``doctor`` works where the servers of the demo are no
 from __future__ import annotations
 
 import sys
+from importlib.util import find_spec
 
 #: The exit codes, beside 0, and 2 for a usage that the command line does not know.
 FAILED, MISCONFIGURED, INTERRUPTED = 1, 78, 130
@@ -14,14 +15,13 @@ FAILED, MISCONFIGURED, INTERRUPTED = 1, 78, 130
 
 def main() -> None:
     """Run the command line, or say what is missing for it."""
-    try:
-        from eoconsumer.cli.app import app
-    except ModuleNotFoundError as error:
-        if error.name not in ("typer", "rich"):
-            raise
+    missing = [name for name in ("typer", "rich") if find_spec(name) is None]
+    if missing:
         print(  # noqa: T201 - there is nothing else to say it with
-            f"The command line needs {error.name}. Run: pip install 'eoconsumer[cli]'",
+            f"The command line needs {' and '.join(missing)}. Run: pip install 'eoconsumer[cli]'",
             file=sys.stderr,
         )
-        raise SystemExit(MISCONFIGURED) from None
+        raise SystemExit(MISCONFIGURED)
+    from eoconsumer.cli.app import app
+
     app()

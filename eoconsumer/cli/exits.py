@@ -29,7 +29,9 @@ def failure(error: EOConsumerError | TimeoutError) -> Failure:
         return Failure(redact_url(str(error)), MISCONFIGURED)
     lines, cause = [str(error)], error.__cause__
     while cause is not None:
-        lines.append(f"  caused by {type(cause).__name__}: {cause}")
+        said = f"{type(cause).__name__}: {cause}"
+        if said not in lines[0]:
+            lines.append(f"  caused by {said}")
         cause = cause.__cause__
     return Failure(redact_url("\n".join(lines)), FAILED)
 

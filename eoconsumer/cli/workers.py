@@ -124,6 +124,7 @@ class _Team:
                 self._ended(waiting.pop(sentinel))
 
     def _ended(self, worker: SpawnProcess) -> None:
+        worker.join()  # its end can be seen a moment before its exit code
         # A worker that was told to stop before it could listen is killed by the signal: no harm.
         if worker.exitcode == 0 or (self._stopping and worker.exitcode == -signal.SIGTERM):
             return

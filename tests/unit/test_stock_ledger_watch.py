@@ -92,3 +92,14 @@ def test_percentiles_are_taken_over_the_whole_file(tmp_path: Path) -> None:
     assert percentiles(file) is None
     file.write_text("".join(f"{value}\n" for value in range(101)))
     assert percentiles(file) == (50, 99)
+
+
+def test_the_progress_tells_when_the_work_begins(capsys: pytest.CaptureFixture[str]) -> None:
+    watch = Watch(progress=True)
+    watch.assigned()
+    watch.done([Done(Source("t", 0, 0), 0)])
+    assert capsys.readouterr().out == '{"applied": 0}\n{"applied": 1}\n'
+
+
+def test_a_seed_can_be_taken_up_where_it_was_left() -> None:
+    assert [*documents(4, seed=3), *documents(6, seed=3, skip=4)] == [*documents(10, seed=3)]

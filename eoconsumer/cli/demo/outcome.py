@@ -75,8 +75,8 @@ class Summary:
         return all(outcome.kept for outcome in self.outcomes)
 
     def table(self) -> Table:
-        """Return the figures side by side."""
-        table = Table(box=box.SIMPLE_HEAD, padding=(0, 1, 0, 0))
+        """Return the figures side by side, within 80 columns."""
+        table = Table(box=box.SIMPLE_HEAD, padding=0, show_edge=False)
         table.add_column("mode")
         for column in COLUMNS:
             table.add_column(column.replace("_", " "), justify="right", no_wrap=True)
