@@ -22,7 +22,7 @@ from pymongo.database import Database
 
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
 
-SECONDS = 60.0
+SECONDS = 120.0  # a member that died without leaving is missed for 45 s
 MOVES = [(item, quantity) for quantity, item in enumerate(["tea", "rice", "salt"] * 100)]
 LEDGER = Counter(MOVES)
 
