@@ -8,7 +8,6 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, cast
 
 from confluent_kafka import (
-    OFFSET_END,
     Consumer,
     KafkaError,
     KafkaException,
@@ -108,7 +107,7 @@ class KafkaSource:
         """
         partitions = [KafkaPartition(*key, offset) for key, offset in positions.items()]
         if self._incremental:
-            self._client.incremental_unassign([KafkaPartition(*key) for key in positions])
+            self._give([KafkaPartition(*key) for key in positions])
             self._client.incremental_assign(partitions)
         else:
             rest = [KafkaPartition(*key, offset) for key, offset in others.items()]
@@ -175,20 +174,25 @@ class KafkaSource:
 
     # --- answers to rebalances ---------------------------------------------------------------
 
-    def _take(self, partitions: list[KafkaPartition]) -> None:
-        """Take the assignment without fetching: nobody knows yet from where."""
-        for partition in partitions:
-            partition.offset = OFFSET_END
+    def _take(self, _: list[KafkaPartition]) -> None:
+        """Accept an assignment without fetching: nobody knows yet from where.
+
+        Not by assigning a logical offset and a pause: 1. librdkafka asks the broker for that
+        offset, 2. the stored one is assigned, 3. the answer comes late; being outdated, it makes
+        librdkafka ask once more and fetch from there. What lies in between would be lost (2.16).
+        """
         if self._incremental:
-            self._client.incremental_assign(partitions)
+            self._client.incremental_assign([])
         else:
-            self._client.assign(partitions)
-        self.pause([TopicPartition(p.topic, p.partition) for p in partitions])
+            self._client.assign([])
 
     def _give(self, partitions: list[KafkaPartition]) -> None:
-        self._paused.difference_update((p.topic, p.partition) for p in partitions)
+        """Fetch these no more; what was never fetched is unknown to librdkafka."""
+        # What is paused stays so in librdkafka, until ``assign`` resumes it.
         if self._incremental:
-            self._client.incremental_unassign(partitions)
+            fetched = {(p.topic, p.partition) for p in self._client.assignment()}
+            here = [p for p in partitions if (p.topic, p.partition) in fetched]
+            self._client.incremental_unassign(here)
         else:
             self._client.unassign()
 
