@@ -3,6 +3,7 @@
 import logging
 
 from eoconsumer.consumer import Consumer
+from eoconsumer.core.effects import Run
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.retry import RetryPolicy
 from eoconsumer.message import Message, Record, TopicPartition
@@ -15,6 +16,7 @@ __all__ = [
     "Mode",
     "Record",
     "RetryPolicy",
+    "Run",
     "Snapshot",
     "TopicPartition",
     "Trace",

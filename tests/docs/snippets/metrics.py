@@ -7,8 +7,7 @@ from collections import Counter
 
 from ledger import Ledger
 
-from eoconsumer import Events, TopicPartition
-from eoconsumer.core.effects import Run
+from eoconsumer import Events, Run, TopicPartition
 from eoconsumer.stores.mongo import MongoStore
 
 
