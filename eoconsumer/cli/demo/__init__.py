@@ -35,7 +35,7 @@ def demo(
     with View(documents) as view, servers(view.say) as (kafka, mongo):
         outcomes = try_all(plan, kafka, mongo, view)
     summary = Summary(plan, outcomes, view.seconds)
-    view.show(summary.table(), summary.text())
+    view.show("", summary.table(), "", summary.text())
     if json is not None:
         json.write_text(summary.json())
     if not summary.kept:
