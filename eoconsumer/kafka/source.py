@@ -204,6 +204,8 @@ class KafkaSource:
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
             return None
+        if code == KafkaError.UNKNOWN_TOPIC_OR_PART and place.startswith("^"):
+            return None  # a pattern that matches no topic yet
         if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
             return OffsetOutOfRange(
                 f"{place}: the stored position lies outside the log ({error.str()}). Nothing was "
