@@ -86,9 +86,9 @@ def running(consumer: Consumer) -> Iterator[Consumer]:
     finally:
         consumer.stop()
         thread.join(DEADLINE)
+        if raised:  # it tells why a test waited in vain, too
+            raise raised[0]
         assert not thread.is_alive(), "the consumer did not stop"
-    if raised:
-        raise raised[0]
 
 
 def send(bootstrap: str, topic: str, *values: bytes | None, partition: int = 0) -> None:
