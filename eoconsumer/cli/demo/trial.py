@@ -7,9 +7,10 @@ import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Iterator
+from collections.abc import Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
+from typing import Any, TypeVar
 
 from eoconsumer.cli.demo.ledger import Feed, Ledger, Process
 from eoconsumer.cli.demo.outcome import Outcome
@@ -26,6 +27,8 @@ from eoconsumer.cli.demo.plan import (
 from eoconsumer.cli.demo.view import View
 from eoconsumer.errors import EOConsumerError
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
+
+T = TypeVar("T")
 
 
 def try_all(plan: Plan, kafka: KafkaBroker, mongo: MongoReplicaSet, view: View) -> list[Outcome]:
@@ -47,7 +50,7 @@ def try_all(plan: Plan, kafka: KafkaBroker, mongo: MongoReplicaSet, view: View) 
 async def _try(trials: list[Trial], feed: Feed, plan: Plan, view: View) -> list[Outcome]:
     view.say(f"Producing {plan.under_kills:,} documents, and killing workers of all four modes")
     await feed.produce(plan.under_kills, skip=0)
-    await asyncio.gather(*(trial.kill_workers() for trial in trials))
+    await _together(*(trial.kill_workers() for trial in trials))
     view.say(f"Producing {plan.backlog:,} documents; one mode after the other catches up")
     await feed.produce(plan.backlog, skip=plan.under_kills)
     async with AsyncExitStack() as workers:
@@ -55,12 +58,22 @@ async def _try(trials: list[Trial], feed: Feed, plan: Plan, view: View) -> list[
             await trial.catch_up(workers)
         view.say(f"Producing {plan.steady:,} documents at {STEADY_RATE:g} a second")
         late = plan.under_kills + plan.backlog
-        await asyncio.gather(
+        await _together(
             feed.produce(plan.steady, skip=late, rate=STEADY_RATE),
             *(trial.keep_up() for trial in trials),
         )
     view.say("Comparing with what was produced")
-    return await asyncio.gather(*(trial.judge() for trial in trials))
+    return await _together(*(trial.judge() for trial in trials))
+
+
+async def _together(*work: Coroutine[Any, Any, T]) -> list[T]:
+    """Do all at once and return what came of each; when one fails or is interrupted, end all."""
+    try:
+        async with asyncio.TaskGroup() as group:
+            tasks = [group.create_task(each) for each in work]
+    except ExceptionGroup as failed:
+        raise failed.exceptions[0] from None
+    return [task.result() for task in tasks]
 
 
 class Trial:
