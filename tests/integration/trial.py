@@ -35,9 +35,8 @@ class Fill(Protocol):
 
 def produce(bootstrap: str, topic: str, n: int) -> list[Place]:
     """Produce ``n`` messages with keys, turn by turn to all partitions; return the places."""
-    partitions = len(
-        AdminClient({"bootstrap.servers": bootstrap}).list_topics(topic).topics[topic].partitions
-    )
+    admin = AdminClient({"bootstrap.servers": bootstrap})
+    partitions = eventually(lambda: len(admin.list_topics(topic).topics[topic].partitions))
     producer = Producer({"bootstrap.servers": bootstrap, "linger.ms": 5})
     places: list[Place] = []
 

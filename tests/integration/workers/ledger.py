@@ -30,6 +30,7 @@ from eoconsumer.telemetry import Events
 TOLD: dict[str, Any] = json.loads(sys.argv[1])
 handled = 0
 once = threading.Lock()
+asked = threading.Event()
 
 
 def say(said: str, **details: Any) -> None:
@@ -125,6 +126,10 @@ class Ledger(Consumer):
         del messages
         at("after_commit")
 
+    def stop(self) -> None:
+        asked.set()
+        super().stop()
+
     def on_assigned(self, partitions: list[TopicPartition]) -> None:
         say("assigned", partitions=[key.partition for key in partitions])
 
@@ -133,15 +138,14 @@ class Ledger(Consumer):
 
 
 def main() -> None:
-    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(threadName)s %(message)s")
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    signal.signal(signal.SIGTERM, lambda *_: asked.set())  # between two runs
     store = Claiming.connect(TOLD["store"])
     stay = TOLD.get("stay", float("inf"))
-    until = 0.0
-    while time.monotonic() >= until:  # else it was asked to stop
+    while not asked.is_set():
         until = time.monotonic() + stay
-        Ledger(TOLD["bootstrap"], store, **TOLD["settings"]).run_until(
-            lambda _, until=until: time.monotonic() >= until  # type: ignore[misc]  # mypy knows no such lambda
-        )
+        consumer = Ledger(TOLD["bootstrap"], store, **TOLD["settings"])
+        consumer.run_until(lambda _, end=until: asked.is_set() or time.monotonic() >= end)  # type: ignore[misc]  # mypy knows no such lambda
     say("ended")
 
 

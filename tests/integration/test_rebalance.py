@@ -1,0 +1,191 @@
+"""Members that come and go under load, in all protocols by which Kafka shares partitions."""
+
+from __future__ import annotations
+
+from threading import Timer
+from typing import Any
+
+import pytest
+from confluent_kafka.admin import AdminClient
+from conftest import Start
+from pymongo.database import Database
+from trial import (
+    QUICK,
+    QUICK_848,
+    Document,
+    Fill,
+    Verdict,
+    eventually,
+    verdict,
+    wait_until_done,
+)
+from worker import Worker
+
+from eoconsumer import Mode
+from eoconsumer.kafka import KafkaSource, client_settings
+from eoconsumer.message import TopicPartition
+from eoconsumer.servers import KafkaBroker
+from eoconsumer.testing.plugin import TopicFactory
+
+PROTOCOLS = {
+    "cooperative": QUICK,
+    "eager": QUICK | {"partition.assignment.strategy": "range"},
+    "consumer": QUICK_848,
+}
+protocols = pytest.mark.parametrize("kafka", PROTOCOLS.values(), ids=PROTOCOLS)
+
+
+def members(broker: KafkaBroker, group: str) -> int:
+    """Return how many members Kafka counts in ``group``."""
+    admin = AdminClient({"bootstrap.servers": broker.bootstrap_servers})
+    return len(admin.describe_consumer_groups([group])[group].result().members)
+
+
+def settled_after_a_revoke(worker: Worker) -> list[tuple[str, int]]:
+    """Return each partition that ``worker`` (of one reader) committed when it was not its own."""
+    owned: set[str] = set()
+    wrong = []
+    for line in worker.lines:
+        if line["said"] == "claimed":
+            owned |= line["positions"].keys()
+        elif line["said"] == "revoked":
+            owned -= {str(partition) for partition in line["partitions"]}
+        elif line["said"] == "settled":
+            wrong += [(p, upto) for p, upto in line["upto"].items() if p not in owned]
+    return wrong
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("S3-06", "S3-11", "S3-13")
+@protocols
+def test_members_that_join_and_leave_each_second_lose_and_double_nothing(
+    kafka: dict[str, Any],
+    start: Start,
+    fill: Fill,
+    topic_factory: TopicFactory,
+    database: Database[Document],
+) -> None:
+    topic = topic_factory(partitions=6)
+    produced = fill(topic, 300)
+    settings = {"readers": 1, "batch_size": 20, "kafka": kafka}
+    steady = start(topic, {"slow": 0.002}, **settings)
+    steady.wait_for("settled")
+    churning = [start(topic, {"stay": s, "slow": 0.002}, **settings) for s in (1.0, 1.3)]
+    for count in range(1, 5):
+        for worker in churning:
+            worker.wait_for("claimed", count)
+        produced += fill(topic, 300)
+    for worker in churning:
+        worker.stop()
+    wait_until_done(database, produced)
+    steady.stop()
+
+    assert verdict(database, produced) == Verdict()
+    for worker in (steady, *churning):
+        assert worker.heard("revoked"), "no partition ever left it"
+        assert settled_after_a_revoke(worker) == []
+        assert worker.heard("restarted") == []
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("S3-11", "S3-14")
+@protocols
+def test_a_partition_goes_on_elsewhere_at_the_position_that_it_had_when_revoked(
+    kafka: dict[str, Any],
+    start: Start,
+    fill: Fill,
+    topic_factory: TopicFactory,
+    database: Database[Document],
+) -> None:
+    topic = topic_factory(partitions=2)
+    produced = fill(topic, 400)
+    first = start(topic, {"slow": 0.005}, readers=1, batch_size=20, kafka=kafka)
+    first.wait_for("settled")
+    second = start(topic, {"slow": 0.005}, readers=1, batch_size=20, kafka=kafka)
+    claim = second.wait_for("claimed")
+    produced += fill(topic, 40)
+    wait_until_done(database, produced)
+    for worker in (first, second):
+        worker.stop()
+
+    (partition, position), *_ = claim["positions"].items()
+    begun = dict(reversed(second.handled))
+    assert begun[int(partition)] == position
+    assert int(partition) in first.heard("revoked")[0]["partitions"]
+    assert not set(first.handled) & set(second.handled)
+    assert verdict(database, produced) == Verdict()
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("S3-13")
+def test_a_static_member_that_returns_in_time_moves_no_partition(
+    start: Start, fill: Fill, topic_factory: TopicFactory, database: Database[Document]
+) -> None:
+    topic = topic_factory(partitions=2)
+    produced = fill(topic, 100)
+
+    def member(name: str) -> Worker:
+        own = QUICK | {"session.timeout.ms": 20_000, "group.instance.id": name}
+        return start(topic, readers=1, kafka=own)
+
+    former = member("returning")
+    former.wait_for("claimed")
+    other = member("other")
+    before = other.wait_for("assigned")["at"]
+    wait_until_done(database, produced)
+    former.kill()
+    produced += fill(topic, 100)
+    member("returning").wait_for("settled")
+    wait_until_done(database, produced)
+
+    assert other.heard("assigned", since=before) == other.heard("revoked", since=before) == []
+    assert verdict(database, produced) == Verdict()
+
+
+@pytest.mark.requirement("S3-13")
+@protocols
+def test_readers_without_a_partition_wait_and_take_over_when_one_is_free(
+    kafka: dict[str, Any],
+    start: Start,
+    fill: Fill,
+    topic: str,
+    kafka_broker: KafkaBroker,
+    database: Database[Document],
+) -> None:
+    produced = fill(topic, 50)
+    spare = start(topic, readers=3, kafka=kafka)
+    wait_until_done(database, produced)
+    other = start(topic, readers=2, kafka=kafka)
+    eventually(lambda: members(kafka_broker, topic), lambda count: count == 5)
+    spare.stop()
+    produced += fill(topic, 50)
+    wait_until_done(database, produced)
+    other.stop()
+
+    assert verdict(database, produced) == Verdict()
+    assert spare.heard("restarted") + other.heard("restarted") == []
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("S3-14")
+@protocols
+def test_a_broker_that_answers_late_does_not_move_the_position(
+    kafka: dict[str, Any], fill: Fill, topic: str, kafka_broker: KafkaBroker
+) -> None:
+    fill(topic, 5)
+    settings = client_settings(kafka_broker.bootstrap_servers, topic, Mode.EXACTLY_ONCE, kafka)
+    source = KafkaSource(settings)
+    given: list[TopicPartition] = []
+
+    def stop_the_broker(keys: list[TopicPartition]) -> None:
+        given.extend(keys)
+        kafka_broker.pause()
+        Timer(0.2, kafka_broker.resume).start()
+
+    source.subscribe([topic], stop_the_broker, lambda _: None, lambda _: None)
+    try:
+        eventually(lambda: source.poll(10, 0.05) or given)
+        source.assign({given[0]: 2}, {})
+        assert eventually(lambda: source.poll(10, 0.2))[0].offset() == 2
+    finally:
+        source.close()
