@@ -21,7 +21,7 @@ import pytest
 # Assertions of this package are explained like those of a test file.
 pytest.register_assert_rewrite(__name__)
 
-from eoconsumer.testing.conformance.advances import AdvanceConformance  # noqa: E402
+from eoconsumer.testing.conformance.advances import AdvanceConformance  # noqa: E402 - see above
 from eoconsumer.testing.conformance.claims import ClaimConformance  # noqa: E402
 from eoconsumer.testing.conformance.transactions import TransactionConformance  # noqa: E402
 from eoconsumer.testing.conformance.upkeep import UpkeepConformance  # noqa: E402
