@@ -22,7 +22,7 @@ QUICK: dict[str, Any] = {"session.timeout.ms": 1500, "heartbeat.interval.ms": 30
 #: The same for ``group.protocol=consumer``, where the broker sets the times.
 QUICK_848: dict[str, Any] = {"group.protocol": "consumer"}
 EFFECTS = "effects"
-DEADLINE = 30.0  # seconds; the machine may be busy
+DEADLINE = 60.0  # seconds; the machine may be busy
 
 
 class Fill(Protocol):
