@@ -13,7 +13,7 @@ from eoconsumer.errors import ConfigurationError
 
 def demo(
     json: Annotated[Path | None, typer.Option(help="Write the figures to this file, too.")] = None,
-    documents: Annotated[int, typer.Option(min=1_000, help="How many are produced.")] = 8_000,
+    documents: Annotated[int, typer.Option(min=1_000, help="How many are produced.")] = 6_000,
     seed: Annotated[int, typer.Option(help="The same seed makes the same documents.")] = 1,
 ) -> None:
     """Kill workers in four modes and count what was lost and what was doubled.
