@@ -4,6 +4,7 @@ import json
 import os
 import subprocess
 import sys
+import time
 from collections.abc import Callable, Iterator
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
@@ -186,6 +187,27 @@ def test_stages_of_two_workers_at_once_fold_no_row_twice(
     with ThreadPoolExecutor(4) as pool:
         list(pool.map(lambda _: books.catch_up(filled, 0), range(4)))
     assert books.rebuild(filled) == 0
+
+
+@pytest.mark.requirement("S3-23")
+def test_stages_that_a_killed_worker_left_open_do_not_hold_up_the_next(
+    books: Books, url: str, bootstrap: str, filled: str
+) -> None:
+    keep(books, work_of(bootstrap, filled))
+    database = connect(url)
+    place = {"_id": f"{filled}/0"}
+    with database.client.start_session() as dead:
+        database["stage_sessions"].replace_one(
+            place, {"worker": "dead", "lsid": dead.session_id}, upsert=True
+        )
+        dead.start_transaction()
+        database["stages"].update_one(place, {"$set": {"next_offset": 5}}, session=dead)
+        began = time.monotonic()
+        books.take_over(filled, 0)
+        books.catch_up(filled, 0, handled_from=0)
+    assert time.monotonic() - began < 30  # the server would keep it open for 60 s
+    assert check(books, bootstrap, filled, group="none").agree
+    database.client.close()
 
 
 def stock_ledger(*arguments: str) -> subprocess.CompletedProcess[str]:

@@ -83,9 +83,9 @@ class Trial:
         """Use ``folder`` for the marks of the kills and the latencies."""
         folder.mkdir()
         self._plan, self._ledger, self._folder, self._view = plan, ledger, folder, view
-        self._options = list(SESSION)
+        self._options: tuple[str, ...] = ()
         if ledger.mode == "auto_commit":
-            self._options += ["--kafka", f"auto.commit.interval.ms={AUTO_COMMIT_MS}"]
+            self._options = ("--kafka", f"auto.commit.interval.ms={AUTO_COMMIT_MS}")
         self._kills = 0
         self._seconds_killed = 0.0
         self._rate = 0.0
@@ -97,7 +97,7 @@ class Trial:
         marks = ("--crash-marks", str(self._folder))
         began, killed = time.monotonic(), True
         while killed:
-            options = (*self._options, "--until-end", *crashes, *marks)
+            options = (*self._options, *SESSION, "--until-end", *crashes, *marks)
             async with self._ledger.worker(*options) as worker:
                 await self._follow(worker)
                 killed = await worker.was_killed()
