@@ -65,7 +65,8 @@ class Work:
             try:
                 call_handler(message, session)
             except Exception as error:
-                raise self._failure(run, message.offset, error, until) from error
+                failure = self._failure(run, message.offset, error, until)
+                raise failure from failure.__cause__ or error
             if until is not None and time.monotonic() > until:
                 self._in_time(until)
 
@@ -110,13 +111,14 @@ class Work:
             offset = error.offset if isinstance(error, DecodeError) else None
             if offset is None and len(messages) == 1:
                 offset = messages[0].offset
-            raise self._failure(run, offset, error, until) from error
+            failure = self._failure(run, offset, error, until)
+            raise failure from failure.__cause__ or error
         self._trace(run, messages, attempt, "handle", began, None)
 
     def _failure(
         self, run: Run, offset: int | None, error: Exception, until: float | None
     ) -> Exception:
-        """Return what the core is to know of ``error``."""
+        """Return what the core is to know of ``error``; its cause is the error, or its meaning."""
         told = self._translate(error)
         if isinstance(told, HandlerMisuse):
             return told
