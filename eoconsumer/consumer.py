@@ -109,6 +109,11 @@ class Consumer:
         values = {name: getattr(self, name) for name in _SETTINGS}
         self.config = Config.checked({"bootstrap_servers": bootstrap_servers, **values})
         self.mode = self.config.mode
+        if not isinstance(store, Store):
+            raise ConfigurationError(
+                f"The second argument is a {type(store).__name__}, not a store; nothing was "
+                "consumed. Give MongoStore.connect(url), for instance."
+            )
         self.store = store
         self._client = client_settings(
             bootstrap_servers, self.config.group, self.config.mode, self.config.kafka

@@ -224,8 +224,8 @@ class Chance:  # -> float
 
 
 @dataclass(frozen=True, slots=True)
-class Sleep:  # -> None
-    """Wait so many seconds, less if stop is asked for."""
+class Sleep:  # -> bool
+    """Wait so many seconds, less if stop is asked for meanwhile; tell whether it was."""
 
     seconds: float
 

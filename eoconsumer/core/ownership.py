@@ -194,24 +194,29 @@ class Ownership:
     # --- patience with the database ------------------------------------------------------------
 
     def insist(self, effect: Effect, not_done: str) -> Effects[Any]:
-        """Do ``effect``, again while the database asks for it, within ``commit_timeout``."""
+        """Do ``effect``, again while the database asks for it, within ``commit_timeout``.
+
+        Once stop is asked for there is less time, or whoever asked would rather kill us.
+        """
         began: float = yield Now()
-        tries = 0
+        limit, tries = self.settings.commit_timeout, 0
         while True:
             try:
                 return (yield effect)
             except TransientStoreError as error:
                 tries += 1
                 now: float = yield Now()
-                if now - began >= self.settings.commit_timeout:
+                if now - began >= limit:
                     raise StoreError(
                         f"The database did not {not_done}; we tried for {now - began:.0f} s. Last "
                         f"answer: {error}"
                     ) from error
                 yield Report("store_retry", {"error": error, "tries": tries})
-                yield from self.back_off(tries)
+                if (yield from self.back_off(tries)):
+                    limit = min(limit, self.settings.stop_timeout)
 
-    def back_off(self, tries: int) -> Effects[None]:
-        """Sleep before another try, longer each time."""
+    def back_off(self, tries: int) -> Effects[bool]:
+        """Sleep before another try, longer each time; return whether stop was asked for."""
         chance: float = yield Chance()
-        yield Sleep(self.settings.patience.delay(tries, chance))
+        stopping: bool | None = yield Sleep(self.settings.patience.delay(tries, chance))
+        return bool(stopping)

@@ -36,6 +36,7 @@ class Settings:
     target_commit_time: float = 0.5
     store_timeout: float = 60.0
     commit_timeout: float = 20.0
+    stop_timeout: float = 5.0
     poll_interval: float = 0.2
     patience: RetryPolicy = field(
         default_factory=lambda: RetryPolicy(attempts=1_000_000, minimum=0.05, maximum=2.0)

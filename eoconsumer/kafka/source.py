@@ -23,6 +23,7 @@ from eoconsumer.errors import (
     TopicGone,
 )
 from eoconsumer.kafka import start
+from eoconsumer.kafka.log import librdkafka_log
 from eoconsumer.kafka.settings import is_incremental, refused, text
 from eoconsumer.message import RawMessage, TopicPartition
 
@@ -44,8 +45,7 @@ class KafkaSource:
         self.commit_failed: Callable[[list[TopicPartition]], None] = lambda _: None
         callbacks = {"error_cb": self._error, "on_commit": self._committed}
         try:
-            # Without a logger librdkafka prints to stderr.
-            self._client = Consumer({"logger": log, **settings, **callbacks})
+            self._client = Consumer({"logger": librdkafka_log(), **settings, **callbacks})
             self.max_poll_seconds = int(settings.get("max.poll.interval.ms", 300_000)) / 1000
         except (KafkaException, ValueError, TypeError) as error:
             raise refused(error) from error

@@ -209,8 +209,11 @@ class Reader:
     def _chance(self, _: fx.Chance) -> float:
         return random.random()
 
-    def _sleep(self, effect: fx.Sleep) -> None:
-        self._stopping.wait(effect.seconds)
+    def _sleep(self, effect: fx.Sleep) -> bool:
+        if self._stopping.is_set():
+            time.sleep(effect.seconds)  # what still has to be tried is not tried in a hurry
+            return True
+        return self._stopping.wait(effect.seconds)
 
     def _report(self, effect: fx.Report) -> None:
         self._watch.report(effect.name, effect.details)

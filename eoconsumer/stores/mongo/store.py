@@ -18,7 +18,12 @@ from eoconsumer.stores.mongo.session import MongoSession
 LIFETIME_SHARE = 0.75
 
 #: With the driver's own settings a primary that hangs is noticed after 30 s; these make it 7 s.
-NOTICE = {"heartbeatFrequencyMS": 2_000, "connectTimeoutMS": 5_000}
+#: And a try without a primary ends after 5 s instead of 30: how long to go on is ours to say.
+NOTICE = {
+    "heartbeatFrequencyMS": 2_000,
+    "connectTimeoutMS": 5_000,
+    "serverSelectionTimeoutMS": 5_000,
+}
 
 FORM = "Its form is mongodb://host:27017/shop?replicaSet=rs0, where shop is the database."
 
@@ -68,9 +73,9 @@ class MongoStore:
     ) -> Self:
         """Make a client for ``url``, which names the database; ``close`` closes it.
 
-        Connects at the first use. Where the URL does not set ``heartbeatFrequencyMS`` (2,000) and
-        ``connectTimeoutMS`` (5,000), they are shorter than the driver's. Raises
-        ``ConfigurationError`` for a URL that cannot be used.
+        Connects at the first use. Where the URL does not set ``heartbeatFrequencyMS`` (2,000),
+        ``connectTimeoutMS`` and ``serverSelectionTimeoutMS`` (5,000), they are shorter than the
+        driver's. Raises ``ConfigurationError`` for a URL that cannot be used.
         """
         given = {name.lower() for name, _ in parse_qsl(url.partition("?")[2])}
         options: dict[str, Any] = {k: v for k, v in NOTICE.items() if k.lower() not in given}
@@ -121,13 +126,18 @@ class MongoStore:
         self._lifetime = self._deployment.lifetime_seconds()
 
     def diagnose(self) -> list[tuple[str, bool, str]]:
-        """Return each check's name, whether it passed, and what it found or what to do."""
-        results = []
+        """Return each check's name, whether it passed, and what it found or what to do.
+
+        Where the first one fails there is no replica set to ask more of.
+        """
+        results: list[tuple[str, bool, str]] = []
         for name, check in self._deployment.checks.items():
             try:
                 results.append((name, True, check()))
             except ConfigurationError as error:
                 results.append((name, False, str(error)))
+                if len(results) == 1:
+                    break
         return results
 
     def open(self, group: str, owner: str) -> MongoSession:
