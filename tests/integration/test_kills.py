@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from random import Random
+
 import pytest
 from conftest import Start
 from pymongo.database import Database
@@ -12,6 +14,8 @@ from eoconsumer.testing.plugin import TopicFactory
 COUNT = 240
 BEFORE = ["handling", "written", "advancing", "advanced", "committing"]
 AFTER = ["committed", "after_commit"]
+#: Where there is no transaction that could commit.
+OUTSIDE = ["handling", "written", "advancing", "advanced", "after_commit"]
 
 
 def kill_at(point: str, after: int) -> dict[str, object]:
@@ -130,3 +134,38 @@ def test_at_most_once_delivers_nothing_twice_across_a_rebalance_and_a_kill(
     result = verdict(database, produced)
     assert result.doubled == 0
     assert result.lost < 20
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("S3-26")
+@pytest.mark.parametrize("seed", [1, 2])
+@pytest.mark.parametrize(
+    ("mode", "possible"),
+    [("exactly_once", BEFORE + AFTER), ("at_least_once", OUTSIDE), ("at_most_once", OUTSIDE)],
+    ids=["exactly_once", "at_least_once", "at_most_once"],
+)
+def test_random_kills_cost_each_mode_what_it_may_cost_and_no_more(
+    mode: str,
+    possible: list[str],
+    seed: int,
+    start: Start,
+    fill: Fill,
+    topic_factory: TopicFactory,
+    database: Database[Document],
+) -> None:
+    chance = Random(seed)
+    topic = topic_factory(partitions=4)
+    produced = fill(topic, 2 * COUNT)
+    settings = {"mode": mode, "batch_size": 40, "commit_batch": 20}
+    for _ in range(3):
+        start(
+            topic, kill_at(chance.choice(possible), chance.randint(1, 80)), **settings
+        ).wait_until_killed()
+    last = start(topic, **settings)
+    wait_until_done(database, produced)
+    last.stop()
+
+    result = verdict(database, produced)
+    assert result.lost <= (3 * 20 if mode == "at_most_once" else 0)
+    assert result.doubled <= (3 * 20 if mode == "at_least_once" else 0)
+    assert result.out_of_order == 0 or mode == "at_least_once"
