@@ -6,18 +6,34 @@ from eoconsumer.consumer import Consumer
 from eoconsumer.core.effects import Run
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.retry import RetryPolicy
+from eoconsumer.errors import (
+    ConfigurationError,
+    DecodeError,
+    EOConsumerError,
+    HandlerFailed,
+    HandlerMisuse,
+    PositionError,
+    StoreError,
+)
 from eoconsumer.message import Message, Record, TopicPartition
 from eoconsumer.telemetry import Events, Snapshot, Trace
 
 __all__ = [
+    "ConfigurationError",
     "Consumer",
+    "DecodeError",
+    "EOConsumerError",
     "Events",
+    "HandlerFailed",
+    "HandlerMisuse",
     "Message",
     "Mode",
+    "PositionError",
     "Record",
     "RetryPolicy",
     "Run",
     "Snapshot",
+    "StoreError",
     "TopicPartition",
     "Trace",
 ]

@@ -42,7 +42,7 @@ class Config(BaseModel):
     commit_interval: float = Field(1.0, ge=0)
     positions: Positions = "store"
     mirror: bool = True
-    kafka: Mapping[str, Any] = {}
+    kafka: Mapping[str, Any] = Field({}, repr=False)  # may hold passwords
 
     @field_validator("start", mode="before")
     @classmethod

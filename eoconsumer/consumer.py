@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import inspect
 import logging
 import os
 import signal
@@ -9,6 +10,7 @@ import threading
 from collections.abc import Callable, Iterator, Mapping, Sequence
 from contextlib import contextmanager
 from datetime import datetime
+from functools import partial
 from typing import Any, TypeVar
 
 from eoconsumer.codecs import Decode, Form, Route, Routes, model_decoder
@@ -16,7 +18,7 @@ from eoconsumer.config import Config
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.retry import RetryPolicy
 from eoconsumer.errors import ConfigurationError, ForkError
-from eoconsumer.kafka import KafkaSource, client_settings
+from eoconsumer.kafka import KafkaSource, adapted, client_settings, of_reader
 from eoconsumer.kafka.check import topics_exist
 from eoconsumer.message import Message, TopicPartition
 from eoconsumer.protocols import Store
@@ -123,6 +125,7 @@ class Consumer:
         self._running = threading.Lock()
         self._runner: Runner | None = None
         self._watch: Watch | None = None
+        self._stopped_early = False
         self._pid = os.getpid()
 
     # --- what a subclass may define -----------------------------------------------------------
@@ -164,7 +167,7 @@ class Consumer:
             )
 
         def register(function: F) -> F:
-            self._routes.add(Route(names, form, function, decode or _decoder(value_type)))
+            self._add(names, form, function, decode, value_type)
             return function
 
         return register
@@ -184,8 +187,27 @@ class Consumer:
                 raise ConfigurationError(
                     f"{type(self).__name__} has no topics; nothing was consumed. Set topics=[...]."
                 )
-            own = getattr(self, "decode", None) or _decoder(self.value_type)
-            self._routes.add(Route(names, _FORMS[forms[0]], getattr(self, forms[0]), own))
+            decode = getattr(self, "decode", None)
+            self._add(names, _FORMS[forms[0]], getattr(self, forms[0]), decode, self.value_type)
+
+    def _add(
+        self,
+        topics: tuple[str, ...],
+        form: Form,
+        handler: Callable[..., object],
+        decode: Decode | None,
+        value_type: Any,
+    ) -> None:
+        """Register a handler; all that is called has to have done its work when it returns."""
+        for function in (handler, decode, self.after_commit):
+            if function is not None and _is_deferred(function):
+                raise ConfigurationError(
+                    f"{getattr(function, '__qualname__', function)} is a coroutine or a generator "
+                    "function: calling it would do nothing; nothing was consumed. Make it a plain "
+                    "function."
+                )
+        decoder = _decoder(value_type) if decode is None else adapted(decode)
+        self._routes.add(Route(topics, form, handler, decoder))
 
     # --- running ------------------------------------------------------------------------------
 
@@ -216,10 +238,12 @@ class Consumer:
             watch = self._watch = Watch(self.events)
             # Before the checks, which take a while: a stop that is asked for then counts as well.
             runner = self._runner = Runner(
-                self.config, self.store, lambda: KafkaSource(self._client), self._user(), watch
+                self.config, self.store, self._source, self._user(), watch
             )
-            self._check()
+            if self._stopped_early:
+                runner.stop()
             with self._signals():
+                self._check()
                 runner.start()
                 try:
                     while not runner.stopping and not predicate(watch.snapshot()):
@@ -229,9 +253,12 @@ class Consumer:
                     runner.stop()
                     runner.join()
         finally:
-            self._runner = None
+            self._runner, self._stopped_early = None, False
             self._running.release()
         return watch.snapshot()
+
+    def _source(self, number: int) -> KafkaSource:
+        return KafkaSource(of_reader(self._client, number, self.config.reader_count))
 
     def _check(self) -> None:
         """Raise ``ConfigurationError`` for what is missing before the first message."""
@@ -245,12 +272,15 @@ class Consumer:
     def stop(self) -> None:
         """Ask a running consumer to finish what it has in hand and return from ``run``.
 
-        May be called from any thread, a signal handler or a message handler; does not wait.
+        May be called from any thread, a signal handler or a message handler; does not wait. A stop
+        before the first ``run`` makes that return at once: its thread may just have been started.
         """
         self._not_forked()
         runner = self._runner
         if runner is not None:
             runner.stop()
+        elif self._watch is None:
+            self._stopped_early = True
 
     def snapshot(self) -> Snapshot:
         """Return the counters and positions since ``run`` was called, or zeros before that."""
@@ -289,6 +319,16 @@ class Consumer:
 
 def _names(topics: Sequence[str] | str) -> tuple[str, ...]:
     return (topics,) if isinstance(topics, str) and topics else tuple(topics)
+
+
+def _is_deferred(function: Callable[..., object]) -> bool:
+    """Whether a call only makes a coroutine or a generator."""
+    while isinstance(function, partial):
+        function = function.func
+    if not inspect.isroutine(function):
+        function = getattr(function, "__call__", function)  # noqa: B004 - an object that is called
+    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
+    return any(is_kind(function) for is_kind in kinds)
 
 
 def _decoder(value_type: Any) -> Decode | None:

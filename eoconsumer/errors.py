@@ -42,7 +42,7 @@ class HandlerMisuse(EOConsumerError):  # noqa: N818 - the name is part of the pu
 
 
 class HandlerFailed(EOConsumerError):  # noqa: N818 - the name is part of the public API
-    """The handler failed for one message and retries are used up; its offset was not committed.
+    """The handler failed for one message and retries are used up; nothing after it was handled.
 
     ``__cause__`` is what the handler raised. Mend the handler or the message, or set
     ``on_poison="skip"`` or ``"bury"``.
@@ -50,7 +50,7 @@ class HandlerFailed(EOConsumerError):  # noqa: N818 - the name is part of the pu
 
 
 class DecodeError(EOConsumerError):
-    """The message could not be decoded; the handler did not see it, its offset was not committed.
+    """The message could not be decoded; the handler did not see its value.
 
     Mend the decoder or the producer, or set ``on_poison="skip"`` or ``"bury"``.
     """

@@ -119,8 +119,7 @@ class UndecodedMessage(Message[Any]):
         # Only the kind of error is told: its text often quotes the payload.
         raise DecodeError(
             f"{self.topic}[{self.partition}]@{self.offset} could not be decoded "
-            f"({type(self._error).__name__}); its offset was not committed. Mend the decoder or "
-            'the producer, or set on_poison="skip" or "bury".',
+            f"({type(self._error).__name__}).",
             offset=self.offset,
         ) from self._error
 

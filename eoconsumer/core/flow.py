@@ -15,12 +15,12 @@ from eoconsumer.core.commit import Commits
 from eoconsumer.core.effects import (
     Abort,
     Advance,
+    AfterCommit,
     Begin,
     Bury,
     Chance,
     Commit,
     Effects,
-    Handle,
     Now,
     OutOfTime,
     Pause,
@@ -140,21 +140,21 @@ class Flow(Commits):
         """Take ``batch`` through the steps of its mode, and what is left of it after a failure."""
         while batch.runs:
             try:
-                yield from self._steps(batch)
+                yield from self._steps(batch, now)
             except RunFailed as failure:
-                batch = self._batch((yield from self._failed(batch, failure)), now)
+                batch = self._batch((yield from self._failed(batch, failure, now)), now)
             except OutOfTime as late:
                 if batch.size > 1:
                     self.pace.too_slow(batch.size)
                     return
-                batch = self._batch((yield from self._failed(batch, too_long(batch, late))), now)
+                failed = self._failed(batch, too_long(batch, late), now)
+                batch = self._batch((yield from failed), now)
             else:
                 done: float = yield Now()
                 self.pace.measured(batch.size, done - now)
-                yield Report("committed", {"runs": batch.runs, "seconds": done - now})
                 return
 
-    def _steps(self, batch: Batch) -> Effects[None]:
+    def _steps(self, batch: Batch, began: float) -> Effects[None]:
         """Do the steps one by one; a transaction that cannot be finished is rolled back."""
         transaction = False
         try:
@@ -162,14 +162,14 @@ class Flow(Commits):
                 if isinstance(step, Commit):
                     yield from self.commit(batch)
                     transaction = False
-                    self._settle(batch.runs)
+                    yield from self._settle(batch.runs, began)
                 elif isinstance(step, Advance) and not transaction:
                     yield from self.advance(step.moves)
                 else:
                     transaction = transaction or isinstance(step, Begin)
                     yield step
-                    if isinstance(step, Handle) and not transaction:
-                        self._settle([step.run])
+                    if isinstance(step, AfterCommit) and self._settles_at_once:
+                        yield from self._settle(step.runs, began)
                     elif isinstance(step, Bury) and not transaction:
                         self._buried(step.letters)
         except EOConsumerError:
@@ -177,8 +177,13 @@ class Flow(Commits):
                 yield Abort()
             raise
 
-    def _settle(self, runs: Iterable[Run]) -> None:
-        """Note that ``runs`` are handled; in a transaction their positions are stored with them."""
+    @property
+    def _settles_at_once(self) -> bool:
+        """Whether a run is done once it was handled: there is no transaction to wait for."""
+        return self.settings.mode is not Mode.EXACTLY_ONCE
+
+    def _settle(self, runs: Sequence[Run], began: float) -> Effects[None]:
+        """Note that ``runs`` are done; in a transaction their positions are stored with them."""
         for run in runs:
             partition = self.partitions[run.partition]
             partition.settle(run.upto)
@@ -186,6 +191,8 @@ class Flow(Commits):
                 partition.stored = run.upto
             elif self.settings.mode is Mode.AT_LEAST_ONCE:
                 self.unstored_messages += len(run.messages)
+        now: float = yield Now()
+        yield Report("committed", {"runs": runs, "seconds": now - began})
 
     def _buried(self, letters: Iterable[DeadLetter]) -> None:
         """Note that ``letters`` are written for good: a batch done again must not repeat them."""
@@ -195,19 +202,22 @@ class Flow(Commits):
 
     # --- recovery ---------------------------------------------------------------------------
 
-    def _failed(self, batch: Batch, failure: RunFailed) -> Effects[list[Run]]:
+    def _failed(self, batch: Batch, failure: RunFailed, now: float) -> Effects[list[Run]]:
         """Note what ``failure`` tells; return what can be done of ``batch`` all the same."""
         run = next(r for r in batch.runs if r.partition == failure.partition)
         cause = failure.__cause__ or failure
+        if self._settles_at_once and failure.offset is not None:
+            handled = run.below(failure.offset)
+            if handled.messages:
+                yield AfterCommit((handled,))
+                yield from self._settle((handled,), now)
+            run = run.since(failure.offset)
         if self.settings.mode is Mode.AT_MOST_ONCE:
-            later = list(dropwhile(lambda r: r is not run, batch.runs))[1:]
+            later = list(dropwhile(lambda r: r.partition != run.partition, batch.runs))[1:]
             return [(yield from self._give_up(run, failure, cause)), *later]
-        others = [r for r in batch.runs if r is not run]
+        others = [r for r in batch.runs if r.partition != run.partition]
         if self.settings.mode is Mode.AT_LEAST_ONCE:
             others = []  # those before this run are settled, those behind it come again
-            if failure.offset is not None:
-                self._settle(filter(len, [run.below(failure.offset)]))
-                run = run.since(failure.offset)
         if isinstance(cause, TransientStoreError):
             raise cause
         partition = self.partitions[run.partition]
@@ -219,7 +229,7 @@ class Flow(Commits):
             yield from self._decide(partition, run, [offset], cause)
             return others  # the message goes with what stands behind it, in the next batch
         if final and run.live[0].offset == offset:
-            raise stopped(run.partition, offset, tries, cause) from cause
+            raise stopped(self.settings.mode, run.partition, offset, tries, cause) from cause
         yield from self._rest(partition, cause)
         return [*others, *filter(len, [run.below(offset)])]
 
@@ -228,7 +238,7 @@ class Flow(Commits):
         offsets = [m.offset for m in run.live] if failure.offset is None else [failure.offset]
         transient = isinstance(cause, StoreError)
         if self.settings.on_poison == "stop" and not transient:
-            raise stopped(run.partition, offsets[0], 1, cause) from cause
+            raise stopped(self.settings.mode, run.partition, offsets[0], 1, cause) from cause
         yield from self._decide(self.partitions[run.partition], run, offsets, cause)
         return run.since(offsets[0]).dropping(offsets)
 
@@ -281,12 +291,23 @@ def too_long(batch: Batch, late: OutOfTime) -> RunFailed:
     return failure
 
 
-def stopped(key: TopicPartition, offset: int, tries: int, cause: BaseException) -> EOConsumerError:
+def stopped(
+    mode: Mode, key: TopicPartition, offset: int, tries: int, cause: BaseException
+) -> EOConsumerError:
     """Return what ends the consumer at a message that failed for good."""
+    advice = 'Mend {}, or set on_poison="skip" or "bury".'
     if isinstance(cause, DecodeError):
-        return DecodeError(str(cause))
+        failed, advice = str(cause), advice.format("the decoder or the producer")
+        return DecodeError(f"{failed} {_AT_STOP[mode]} {advice}", offset=offset)
     return HandlerFailed(
         f"The handler failed for {key}@{offset} ({tries} tries): {type(cause).__name__}: {cause}. "
-        "Its writes were rolled back or never made, and its offset was not committed. Mend the "
-        'handler or the message, or set on_poison="skip" or "bury".'
+        f"{_AT_STOP[mode]} {advice.format('the handler or the message')}"
     )
+
+
+_AT_STOP = {
+    Mode.EXACTLY_ONCE: "Its writes were rolled back, and its offset was not committed.",
+    Mode.AT_LEAST_ONCE: "What it wrote before it failed stays; its offset was not committed.",
+    Mode.AT_MOST_ONCE: "What it wrote before it failed stays; its offset, and those of the rest of "
+    "its batch, were stored before: these messages do not come again.",
+}

@@ -33,17 +33,19 @@ class Work(Protocol):
 
 def exactly_once(work: Work) -> list[Step]:
     """Inside: the handler's writes and the offsets are one transaction."""
-    return [Begin(), *_handle(work), Advance(work.moves), Commit(), AfterCommit(work.runs)]
+    handle = map(Handle, work.runs)
+    advance = Advance(work.moves)
+    return [Begin(), *_bury(work), *handle, advance, Commit(), AfterCommit(work.runs)]
 
 
 def at_least_once(work: Work) -> list[Step]:
     """Last: an offset is written when the message has passed all its stages."""
-    return [*_handle(work), AfterCommit(work.runs), *_advance(work)]
+    return [*_bury(work), *_stages(work), *_advance(work)]
 
 
 def at_most_once(work: Work) -> list[Step]:
     """First: an offset is durable before the handler starts."""
-    return [*_advance(work), *_handle(work), AfterCommit(work.runs)]
+    return [*_advance(work), *_bury(work), *_stages(work)]
 
 
 STEPS: dict[Mode, Callable[[Work], list[Step]]] = {
@@ -53,10 +55,15 @@ STEPS: dict[Mode, Callable[[Work], list[Step]]] = {
 }
 
 
-def _handle(work: Work) -> list[Step]:
+def _bury(work: Work) -> list[Step]:
     # Letters first: outside a transaction a run settles when it is handled, and takes along what
     # is known of its messages, while a later run of the batch may still fail.
-    return [*([Bury(work.letters)] if work.letters else []), *map(Handle, work.runs)]
+    return [Bury(work.letters)] if work.letters else []
+
+
+def _stages(work: Work) -> list[Step]:
+    # Run by run: a run that went through all its stages is done, whatever a later one does.
+    return [step for run in work.runs for step in (Handle(run), AfterCommit((run,)))]
 
 
 def _advance(work: Work) -> list[Step]:

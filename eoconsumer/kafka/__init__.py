@@ -1,6 +1,7 @@
 """Everything that speaks to Kafka; the only place that knows confluent-kafka."""
 
-from eoconsumer.kafka.settings import client_settings
+from eoconsumer.kafka.decoding import adapted
+from eoconsumer.kafka.settings import client_settings, of_reader
 from eoconsumer.kafka.source import KafkaSource
 
-__all__ = ["KafkaSource", "client_settings"]
+__all__ = ["KafkaSource", "adapted", "client_settings", "of_reader"]

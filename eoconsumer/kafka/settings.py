@@ -66,6 +66,14 @@ def client_settings(
     return preset | user | _FORCED | {"bootstrap.servers": servers, "group.id": group}
 
 
+def of_reader(settings: Mapping[str, Any], number: int, readers: int) -> dict[str, Any]:
+    """Return the settings of reader ``number``: a static member's id belongs to one client."""
+    own = dict(settings)
+    if readers > 1 and "group.instance.id" in own:
+        own["group.instance.id"] = f"{own['group.instance.id']}-{number}"
+    return own
+
+
 def is_incremental(settings: Mapping[str, Any]) -> bool:
     """Whether rebalances take and give single partitions (cooperative, KIP-848) or all at once."""
     if str(settings.get("group.protocol", "")).lower() == "consumer":

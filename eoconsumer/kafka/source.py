@@ -18,6 +18,7 @@ from confluent_kafka import TopicPartition as KafkaPartition
 from eoconsumer.core.positions import Start
 from eoconsumer.errors import (
     BrokerError,
+    ConfigurationError,
     EOConsumerError,
     OffsetOutOfRange,
     TopicGone,
@@ -40,6 +41,7 @@ class KafkaSource:
         self._paused: set[TopicPartition] = set()
         self._in_callback = False
         self._said: dict[int, float] = {}
+        self._ended: KafkaError | None = None
         self._user_error = settings.get("error_cb")
         self._user_commit = settings.get("on_commit")
         self.commit_failed: Callable[[list[TopicPartition]], None] = lambda _: None
@@ -80,6 +82,8 @@ class KafkaSource:
 
         ``Consumer.consume(n, timeout)`` waits for all ``n``; here nothing waits to fill a batch.
         """
+        if self._ended is not None:
+            raise _fatal(self._ended)
         try:
             got = self._client.consume(messages, 0)
             if not got and seconds > 0:
@@ -163,14 +167,14 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group and wait for outstanding commits."""
-        try:
-            # A cooperative member without partitions would end without telling its group, which
-            # then waits for it at each rebalance until its session times out (librdkafka 2.16).
-            if not self._client.assignment():
-                self._client.unsubscribe()
-            self._client.close()
-        except (KafkaException, RuntimeError) as error:
-            log.warning("closing the Kafka client: %s", text(error))
+        # A cooperative member without partitions would end without telling its group, which then
+        # waits for it at each rebalance until its session times out (librdkafka 2.16).
+        alone = self._ended is None and not self._client.assignment()
+        for leave in [self._client.unsubscribe] * alone + [self._client.close]:
+            try:
+                leave()
+            except (KafkaException, RuntimeError) as error:
+                log.warning("closing the Kafka client: %s", text(error))
 
     # --- answers to rebalances ---------------------------------------------------------------
 
@@ -221,12 +225,15 @@ class KafkaSource:
             )
             return None
         if error.fatal():
-            return BrokerError(f"Kafka ended this consumer for good: {error.str()}.")
+            return _fatal(error)
         self._error(error)
         return None
 
     def _error(self, error: KafkaError) -> None:
         """Log once in ten seconds per kind: a broker that is gone reports 20 times a second."""
+        if error.fatal():  # raised by the next poll
+            self._ended = error
+            return
         now = time.monotonic()
         if now - self._said.get(error.code(), -60.0) >= 10:
             self._said[error.code()] = now
@@ -240,3 +247,12 @@ class KafkaSource:
             self.commit_failed([TopicPartition(p.topic, p.partition) for p in failed])
         if self._user_commit is not None:
             self._user_commit(error, partitions)
+
+
+def _fatal(error: KafkaError) -> EOConsumerError:
+    if error.code() == KafkaError.FENCED_INSTANCE_ID:
+        return ConfigurationError(
+            "Another consumer has the same group.instance.id, so Kafka ended this one; what it had "
+            "in hand was not committed. Give each process an id of its own."
+        )
+    return BrokerError(f"Kafka ended this client for good: {error.str()}.")

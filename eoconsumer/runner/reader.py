@@ -48,6 +48,7 @@ class Reader:
         self._transaction: Transaction[Any] | None = None
         self._until: float | None = None
         self._failure: BaseException | None = None
+        self.moved = False  # whether anything was committed
         self._keeper = KeepAlive(self)
         self._carry_out: dict[type, Callable[[Any], Any]] = {
             effect: getattr(self, f"_{name}") for effect, name in _METHODS.items()
@@ -178,9 +179,11 @@ class Reader:
 
     def _advance(self, effect: fx.Advance) -> None:
         lost = self._keeper.lost_in_flight.intersection(move.partition for move in effect.moves)
+        ours = [move for move in effect.moves if move.partition not in lost]
+        if ours and not (lost and self._transaction):
+            (self._transaction or self._store).advance(ours)
         if lost:
             raise Fenced(lost)
-        (self._transaction or self._store).advance(effect.moves)
 
     def _commit(self, _: fx.Commit) -> None:
         if self._transaction is not None:
@@ -216,6 +219,7 @@ class Reader:
         return self._stopping.wait(effect.seconds)
 
     def _report(self, effect: fx.Report) -> None:
+        self.moved = self.moved or effect.name == "committed"
         self._watch.report(effect.name, effect.details)
 
 

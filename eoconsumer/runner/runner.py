@@ -30,7 +30,7 @@ class Runner:
         self,
         config: Config,
         store: Store[Any],
-        make_source: Callable[[], Source],
+        make_source: Callable[[int], Source],
         user: User,
         watch: Watch,
     ) -> None:
@@ -74,12 +74,12 @@ class Runner:
         """Run one reader, and a new one where it lost its broker or its database."""
         attempt = 0
         while not self._stopping.is_set():
-            before = self._watch.snapshot().committed
+            reader: Reader | None = None
             try:
-                self._reader(number).run()
+                reader = self._reader(number)
+                reader.run()
             except (BrokerError, StoreError) as error:
-                moved = self._watch.snapshot().committed > before
-                attempt = 1 if moved else attempt + 1
+                attempt = 1 if reader is not None and reader.moved else attempt + 1
                 if attempt > self._config.restart.attempts:
                     self._fail(error)
                     return
@@ -93,7 +93,7 @@ class Runner:
 
     def _reader(self, number: int) -> Reader:
         owner = f"{socket.gethostname()}:{os.getpid()}:{number}:{uuid.uuid4().hex[:12]}"
-        source = self._make_source()
+        source = self._make_source(number)
         try:
             session = self._store.open(self._config.group, owner)
         except BaseException:

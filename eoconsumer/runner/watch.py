@@ -59,7 +59,7 @@ class Watch:
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
         self._positions: dict[TopicPartition, int] = {}
-        hooked = type(events).trace is not Events.trace
+        hooked = getattr(type(events), "trace", Events.trace) is not Events.trace
         self.tracing = hooked or traces.isEnabledFor(logging.DEBUG)
         self.changed = Flag()
 
@@ -72,7 +72,7 @@ class Watch:
             if log.isEnabledFor(level):
                 log.log(level, text, dict(details))
         try:
-            getattr(self._events, name)(**details)
+            getattr(self._events, name, _no_hook)(**details)
         except Exception:
             log.exception("the hook %s failed; the consumer goes on", name)
         self.changed.set()
@@ -106,3 +106,7 @@ class Watch:
 
     def _add(self, counter: str, number: int) -> None:
         self._counts[counter] = self._counts.get(counter, 0) + number
+
+
+def _no_hook(**_: object) -> None:
+    """Stand for a method that the user's hook object does not have."""

@@ -22,6 +22,7 @@ from eoconsumer.errors import (
 )
 
 ONCE = RetryPolicy(attempts=1)
+WITHOUT_TRANSACTION = pytest.mark.parametrize("mode", [Mode.AT_LEAST_ONCE, Mode.AT_MOST_ONCE])
 
 
 def buried(letters: list[DeadLetter]) -> list[int]:
@@ -361,3 +362,17 @@ def test_a_fence_names_one_partition_and_only_that_one_is_dropped() -> None:
     bench.run(bench.flow.read())
     assert bench.effects[:4] == [0, 1, 2, 3]
     assert [r["partition"] for r in bench.reports("fenced")] == [P1]
+
+
+# --- outside a transaction: what stands before a failure ----------------------------------------
+
+
+@WITHOUT_TRANSACTION
+@pytest.mark.requirement("S3-02")
+def test_messages_before_a_failure_pass_all_stages_and_are_counted(mode: Mode) -> None:
+    bench = Bench(mode=mode, poison={7: ValueError()}, retry=ONCE, on_poison="skip")
+    bench.own(P0).consume({P0: messages(range(20))}, {}, {})
+    passed = [m.offset for step in bench.all(fx.AfterCommit) for r in step.runs for m in r.live]
+    assert passed == [offset for offset in range(20) if offset != 7]
+    runs = [run for report in bench.reports("committed") for run in report["runs"]]
+    assert [m.offset for run in runs for m in run.messages] == list(range(20))
