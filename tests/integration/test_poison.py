@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from contextlib import ExitStack
 
 import pytest
 from confluent_kafka import Producer
@@ -158,16 +159,17 @@ def test_a_dead_letter_is_there_once_when_its_transaction_runs_again(
 ) -> None:
     def fail_and_let_the_commits_fail(message: Message) -> None:
         if (message.partition, message.offset) == BAD and consumer.calls[BAD] >= BRISK.attempts:
-            faults.__enter__()
+            faults.enter_context(commits_fail)
         fail(message)
 
     label = ["TransientTransactionError"]
-    faults = failing(store, "commitTransaction", times=2, errorCode=251, errorLabels=label)
+    commits_fail = failing(store, "commitTransaction", times=2, errorCode=251, errorLabels=label)
     settings = {"on_poison": "bury", "retry": BRISK, "readers": 1}
     consumer = form(
         kafka_broker.bootstrap_servers, store, topic, fail_and_let_the_commits_fail, **settings
     )
-    seen = consumer.run_to_the_end(produced)
+    with ExitStack() as faults:
+        seen = consumer.run_to_the_end(produced)
 
     assert seen.store_retries == 2
     assert database["eoconsumer_dead_letters"].count_documents({}) == 1

@@ -142,6 +142,7 @@ def test_a_static_member_that_returns_in_time_moves_no_partition(
     assert verdict(database, produced) == Verdict()
 
 
+@pytest.mark.slow
 @pytest.mark.requirement("S3-13")
 @protocols
 def test_readers_without_a_partition_wait_and_take_over_when_one_is_free(
