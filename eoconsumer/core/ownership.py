@@ -118,9 +118,9 @@ class Ownership:
             return
         now = yield Now()
         if force or now >= self._mirror_at:
-            yield Mirror(news)
             self._mirrored.update(news)
             self._mirror_at = now + self.settings.mirror_interval
+            yield Mirror(news)
 
     def mirror_failed(self, keys: Iterable[TopicPartition]) -> None:
         """Show these positions again at the next chance: Kafka did not take them."""

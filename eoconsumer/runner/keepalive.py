@@ -36,7 +36,7 @@ class KeepAlive:
         self._interval = reader.source.max_poll_seconds / 3
         self._thread = threading.Thread(target=self._watch, name="eoconsumer-alive", daemon=True)
         self._over = threading.Event()
-        self._lock = threading.Lock()
+        self._lock = threading.RLock()  # held by whoever polls, also inside its callbacks
         self._between = threading.Event()  # the reader is between two batches
         self._polled_at = time.monotonic()
         self._kept: list[RawMessage] = []
@@ -93,6 +93,20 @@ class KeepAlive:
             kind, keys = self._later.pop(0)
             lost = kind == "lost"
             self._reader.rebalance(flow.revoked(keys, lost=True) if lost else flow.assigned(keys))
+
+    @contextmanager
+    def client(self) -> Iterator[bool]:
+        """Tell whether the reader may use the client now, outside of its poll.
+
+        1. A poll of ours has called back and waits there for the reader to be between two batches,
+        2. any call of the client waits for that poll: together they would wait for ever.
+        """
+        free = self._lock.acquire(blocking=False)
+        try:
+            yield free
+        finally:
+            if free:
+                self._lock.release()
 
     def take_kept(self) -> list[RawMessage]:
         """Return what our polls brought."""

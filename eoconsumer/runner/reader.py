@@ -140,16 +140,24 @@ class Reader:
             self.source.assign(effect.positions, others)
 
     def _pause(self, effect: fx.Pause) -> None:
-        self.source.pause([effect.partition])
+        with self._keeper.client() as free:
+            if free:  # else it is paused already, and stays so while it rests
+                self.source.pause([effect.partition])
 
     def _resume(self, effect: fx.Resume) -> None:
-        self.source.resume([effect.partition])
+        with self._keeper.client() as free:
+            if free:  # else the next poll resumes it
+                self.source.resume([effect.partition])
 
     def _commit_group(self, effect: fx.CommitGroup) -> None:
         self.source.commit(effect.positions, wait=True)
 
     def _mirror(self, effect: fx.Mirror) -> None:
-        self.source.commit(effect.positions, wait=False)
+        with self._keeper.client() as free:
+            if free:
+                self.source.commit(effect.positions, wait=False)
+            else:
+                self.flow.mirror_failed(effect.positions)
 
     # --- the store --------------------------------------------------------------------------
 
