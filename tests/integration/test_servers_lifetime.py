@@ -33,7 +33,10 @@ def is_running(pid: int) -> bool:
 # Nothing stays behind
 
 PARENT = """
-import os, sys, time
+import os, signal, sys, time
+
+# A shell starts its background jobs with SIGINT ignored.
+signal.signal(signal.SIGINT, signal.default_int_handler)
 from eoconsumer.servers import KafkaBroker, MongoNode
 
 servers = [MongoNode(), MongoNode()]

@@ -128,7 +128,7 @@ class MongoStore:
     def diagnose(self) -> list[tuple[str, bool, str]]:
         """Return each check's name, whether it passed, and what it found or what to do.
 
-        Where the first one fails there is no replica set to ask more of.
+        Where no server answers the first one, the others are not asked.
         """
         results: list[tuple[str, bool, str]] = []
         for name, check in self._deployment.checks.items():
@@ -136,7 +136,7 @@ class MongoStore:
                 results.append((name, True, check()))
             except ConfigurationError as error:
                 results.append((name, False, str(error)))
-                if len(results) == 1:
+                if len(results) == 1 and error.__cause__ is not None:
                     break
         return results
 
