@@ -72,6 +72,7 @@ def run(
     mode: Annotated[RunMode, typer.Option(help="Where the offset write stands.")] = (
         RunMode.EXACTLY_ONCE
     ),
+    readers: Annotated[int, typer.Option(min=1, help="Threads that share the partitions.")] = 2,
     until_end: Annotated[
         bool, typer.Option("--until-end", help="End where the topic ends now.")
     ] = False,
@@ -90,7 +91,13 @@ def run(
     except ValueError as error:
         raise typer.BadParameter(f"{error}: KEY=VALUE or PARTITION:OFFSET:WHERE needed") from error
     watch = Watch(CrashPlan(points, crash_marks), latencies, progress=progress)
-    work(bootstrap, store, topic, group, mode, watch=watch, kafka=settings, until_end=until_end)
+    work(
+        *(bootstrap, store, topic, group, mode),
+        readers=readers,
+        watch=watch,
+        kafka=settings,
+        until_end=until_end,
+    )
 
 
 @app.command()

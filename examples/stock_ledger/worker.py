@@ -33,14 +33,15 @@ def work(
     group: str,
     mode: RunMode,
     *,
+    readers: int,
     watch: Watch,
     kafka: Mapping[str, str],
     until_end: bool,
 ) -> None:
     """Work until SIGINT or SIGTERM; with `until_end` also end where the topic ends now.
 
-    `kafka` are settings for librdkafka. Raises what `Consumer.run` raises; with auto-commit
-    `KafkaException` and `PyMongoError`.
+    `readers` are threads (auto-commit has one); `kafka` are settings for librdkafka. Raises what
+    `Consumer.run` raises; with auto-commit `KafkaException` and `PyMongoError`.
     """
     store = MongoStore.connect(store_url)
     books = Books(store.database)
@@ -67,6 +68,7 @@ def work(
         topics=[topic],
         group=group,
         mode=mode.replace("-", "_"),
+        readers=readers,
         kafka=kafka,
     )
     if not until_end:
