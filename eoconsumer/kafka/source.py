@@ -127,11 +127,14 @@ class KafkaSource:
         self._paused.update(here)
 
     def resume(self, keys: Iterable[TopicPartition]) -> None:
-        """Fetch these partitions again. Never one that is not paused: that would go back."""
+        """Fetch these partitions again. Never one that is not paused: that would go back.
+
+        One that is not assigned at present is resumed when it is: librdkafka keeps the pause.
+        """
         assigned = {(p.topic, p.partition) for p in self._client.assignment()}
-        paused = [key for key in keys if key in self._paused]
+        paused = [key for key in keys if key in self._paused and key in assigned]
         self._paused.difference_update(paused)
-        self._client.resume([KafkaPartition(*key) for key in paused if key in assigned])
+        self._client.resume([KafkaPartition(*key) for key in paused])
 
     def assignment(self) -> list[TopicPartition]:
         """Return what is assigned at present."""

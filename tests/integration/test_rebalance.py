@@ -193,3 +193,39 @@ def test_a_broker_that_answers_late_does_not_move_the_position(
         assert eventually(lambda: source.poll(10, 0.2))[0].offset() == 2
     finally:
         source.close()
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("S3-12")
+@pytest.mark.parametrize("topic", [2], indirect=True)
+@protocols
+def test_a_partition_revoked_while_it_was_paused_is_fetched_when_it_comes_back(
+    kafka: dict[str, Any], fill: Fill, topic: str, kafka_broker: KafkaBroker
+) -> None:
+    settings = client_settings(kafka_broker.bootstrap_servers, topic, Mode.EXACTLY_ONCE, kafka)
+    source, other = KafkaSource(settings), KafkaSource(settings)
+    here: set[TopicPartition] = set()
+
+    def take(keys: list[TopicPartition]) -> None:
+        here.update(keys)
+
+    def give(keys: list[TopicPartition]) -> None:
+        here.difference_update(keys)
+
+    both = {TopicPartition(topic, number): 0 for number in (0, 1)}
+    source.subscribe([topic], take, give, give)
+    try:
+        eventually(lambda: source.poll(1, 0.05) or len(here) == 2)
+        source.assign(both, {})
+        source.pause(both)
+        other.subscribe([topic], lambda _: None, lambda _: None, lambda _: None)
+        eventually(lambda: source.poll(1, 0.05) or other.poll(1, 0.05) or len(here) < 2)
+        source.resume(both)  # what a reader does that was busy until now
+        other.close()
+        eventually(lambda: source.poll(1, 0.05) or len(here) == 2)
+        source.assign(both, {})
+        fill(topic, 2)
+        got: set[int | None] = set()
+        eventually(lambda: got.update(m.partition() for m in source.poll(9, 0.1)) or got == {0, 1})
+    finally:
+        source.close()
