@@ -7,8 +7,8 @@ from conftest import Start
 from pymongo.database import Database
 from trial import Document, Fill, Verdict, verdict, wait_until_done
 
-#: Seconds from Kafka's assignment to the new owner's first commit. It takes half of one; the bound
-#: only has to tell it, on a busy machine, from the minute that the server would keep the row locked.
+#: Seconds from Kafka's assignment to the first commit; half of one is usual. The bound only has to
+#: tell it, on a busy machine, from the minute that the server would keep the rows locked.
 TAKE_OVER = 20.0
 
 
