@@ -1,0 +1,108 @@
+"""How long it took after each fault until all that it touched went on."""
+
+from __future__ import annotations
+
+import math
+from bisect import bisect_right
+from collections import defaultdict
+from dataclasses import dataclass
+from typing import Any
+
+from tests.chaos.checker.evidence import Evidence, Line, Place
+
+#: Nobody may ever need longer, in seconds. MongoDB forgets the transaction of a dead process after
+#: 60 s (transactionLifetimeLimitSeconds): who needs more than two thirds of that has waited for it.
+#: Every other time-out on the way (session 2 s, election 2 s, heartbeats, backoff) is far shorter.
+HARD = 40.0
+
+#: What is aimed at, in seconds: session time-out 2 s + 2 s; elections of 2 s.
+TARGETS = {
+    "kill": 4.0,
+    "kill in the handler": 4.0,
+    "kill after the offset write": 4.0,
+    "kill before the commit's reply": 4.0,
+    "zombie": 4.0,
+    "primary kill": 5.0,
+}
+
+#: Faults that hold others up for longer than a moment: their recoveries cannot be told apart.
+HEAVY = {
+    "kill", "kill in the handler", "kill after the offset write", "kill before the commit's reply",
+    "zombie", "terminate", "churn", "protocol", "step-down", "no majority", "replies dropped",
+    "open transaction", "primary kill", "primary pause", "broker kill", "broker pause",
+}  # fmt: skip
+
+
+@dataclass(frozen=True, slots=True)
+class Recovery:
+    """``seconds`` from the end of the fault until all its partitions had moved."""
+
+    number: int
+    kind: str
+    seconds: float
+    alone: bool  # no other heavy fault fell into it
+
+
+def recoveries(evidence: Evidence) -> list[Recovery]:
+    """Return the recovery of each fault that took effect; infinite if there was none."""
+    moved = _moves(evidence.changes)
+    due = _produced(evidence.feed)
+    ended = [fault for fault in evidence.faults if fault["said"] == "end"]
+    found = []
+    for fault in ended:
+        since = fault["since"]
+        if not fault["took"] or since is None:
+            continue
+        places = moved if fault["places"] is None else [tuple(place) for place in fault["places"]]
+        times = [
+            _next(moved.get(place, []), since) - since
+            for place in places
+            if _next(due.get(place[1], []), since) < math.inf
+        ]
+        seconds = max(times, default=0.0)
+        alone = not any(
+            other["kind"] in HEAVY
+            and other["number"] != fault["number"]
+            and other["begun"] < since + seconds
+            and other["at"] > since
+            for other in ended
+        )
+        found.append(Recovery(fault["number"], fault["kind"], seconds, alone))
+    return found
+
+
+def check_recovery(evidence: Evidence) -> list[str]:
+    """No fault takes longer than the hard limit."""
+    return [
+        f"fault {each.number} ({each.kind}): {each.seconds:.1f} s until progress, limit {HARD:.0f}"
+        for each in recoveries(evidence)
+        if each.seconds > HARD
+    ]
+
+
+def quantile(values: list[float], share: float) -> float:
+    """Return the smallest value that ``share`` of the values do not exceed."""
+    ordered = sorted(values)
+    return ordered[max(0, math.ceil(share * len(ordered)) - 1)]
+
+
+def _moves(changes: list[Line]) -> dict[Any, list[float]]:
+    moved: dict[Place, list[float]] = defaultdict(list)
+    for change in changes:
+        if "next_offset" in change.get("fields", {}) and "epoch" not in change["fields"]:
+            moved[change["topic"], change["partition"]].append(change["at"])
+    return moved
+
+
+def _produced(feed: list[Line]) -> dict[int, list[float]]:
+    """Return when the broker took messages, for each partition."""
+    times: dict[int, list[float]] = defaultdict(list)
+    for line in feed:
+        if line["said"] == "produced":
+            times[line["partition"]].append(line["at"])
+    return times
+
+
+def _next(times: list[float], since: float) -> float:
+    at = bisect_right(times, since)
+    return times[at] if at < len(times) else math.inf

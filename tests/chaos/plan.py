@@ -1,0 +1,183 @@
+"""From one integer to the whole schedule: which fault comes when, to whom, and with what.
+
+Three lanes run side by side, one for each layer: workers, MongoDB, Kafka. Faults of one lane come
+one after the other; those that would make any other meaningless (a killed broker, a killed
+primary) take all lanes. A plan is made of blocks of three minutes. Each block holds every kind at
+least once, and goes through the three protocols of consumer groups.
+"""
+
+from __future__ import annotations
+
+import random
+from collections.abc import Iterable, Sequence
+from dataclasses import asdict, dataclass, field
+from itertools import cycle, islice
+from typing import Any
+
+BLOCK = 180.0  # seconds
+PROTOCOLS = ("cooperative-sticky", "range", "consumer")
+LANES = ("workers", "mongo", "kafka")
+
+
+@dataclass(frozen=True, slots=True)
+class Kind:
+    """A kind of fault: its lanes, how often it comes in a block, and how long it takes (s)."""
+
+    lanes: tuple[str, ...]
+    times: int
+    seconds: float
+
+
+@dataclass(frozen=True, slots=True)
+class Fault:
+    """One fault of the plan; ``at`` is in seconds from the start of the run."""
+
+    number: int
+    at: float
+    kind: str
+    target: int = 0
+    parameters: dict[str, Any] = field(default_factory=dict)
+
+    def as_line(self) -> dict[str, Any]:
+        return asdict(self)
+
+
+WORKERS, MONGO, KAFKA = (("workers",), ("mongo",), ("kafka",))
+
+KINDS: dict[str, Kind] = {
+    # workers
+    "kill": Kind(WORKERS, 2, 5),
+    "kill in the handler": Kind(WORKERS, 2, 5),
+    "kill after the offset write": Kind(WORKERS, 3, 5),
+    "kill before the commit's reply": Kind(WORKERS, 2, 5),
+    "zombie": Kind(WORKERS, 4, 7),
+    "terminate": Kind(WORKERS, 2, 3),
+    "churn": Kind(WORKERS, 3, 3),
+    "clock jump": Kind(WORKERS, 1, 1),
+    # MongoDB
+    "step-down": Kind(MONGO, 2, 5),
+    "no majority": Kind(MONGO, 2, 5),
+    "transient error": Kind(MONGO, 3, 1.5),
+    "unknown commit": Kind(MONGO, 3, 1.5),
+    "write conflict": Kind(MONGO, 3, 1.5),
+    "replies dropped": Kind(MONGO, 2, 4),
+    "connection reset": Kind(MONGO, 3, 1.5),
+    # Kafka and its messages
+    "poison": Kind(KAFKA, 2, 2),
+    "tombstones": Kind(KAFKA, 2, 2),
+    "aborted transactions": Kind(KAFKA, 2, 2),
+    "open transaction": Kind(KAFKA, 2, 4),
+    "partitions added": Kind(KAFKA, 1, 6),
+    # alone
+    "primary kill": Kind(LANES, 2, 7),
+    "primary pause": Kind(LANES, 1, 14),
+    "broker kill": Kind(LANES, 1, 14),
+    "broker pause": Kind(LANES, 1, 8),
+    "protocol": Kind(LANES, 0, 5),  # once at the start of each phase but the first
+}
+
+#: Where a worker is stopped in its tracks.
+STOP_POINTS = ("handling", "written", "advancing", "advanced")
+#: Added partitions stay for the rest of the run: not in every block of a long one.
+BLOCKS_PER_PARTITION = 4
+
+
+def make_plan(
+    seed: int, minutes: float, kinds: Sequence[str] = (), workers: int = 3
+) -> list[Fault]:
+    """Return the faults of a run, by time; the same for the same arguments.
+
+    ``kinds``: only these, again and again; else all, in whole blocks.
+    """
+    chance = random.Random(seed)
+    if kinds:
+        return _only(kinds, minutes * 60, chance, workers)
+    blocks = max(1, round(minutes * 60 / BLOCK))
+    faults: list[Fault] = []
+    for block in range(blocks):
+        protocols = list(PROTOCOLS)
+        chance.shuffle(protocols)
+        deck = [kind for kind, its in KINDS.items() for _ in range(its.times)]
+        if block % BLOCKS_PER_PARTITION:
+            deck.remove("partitions added")
+        for phase, kinds in enumerate(_phases(deck, chance)):
+            begin = block * BLOCK + phase * BLOCK / len(PROTOCOLS)
+            for at, kind in _timed(kinds, chance, first=not faults):
+                parameters = _parameters(kind, protocols[phase], chance)
+                target = chance.randrange(workers)
+                faults.append(Fault(len(faults), round(begin + at, 2), kind, target, parameters))
+    return sorted(faults, key=lambda fault: fault.at)
+
+
+def first_protocol(plan: Iterable[Fault]) -> str:
+    """Return the protocol that the workers start with."""
+    named = (fault.parameters["protocol"] for fault in plan if fault.kind == "churn")
+    return next(named, PROTOCOLS[0])
+
+
+def _only(kinds: Sequence[str], seconds: float, chance: random.Random, workers: int) -> list[Fault]:
+    """Fill the time with these kinds, in turn, with one protocol."""
+    many = list(islice(cycle(kinds), int(seconds)))
+    timed = [(at, kind) for at, kind in _placed(many, chance) if at < seconds]
+    return [
+        Fault(
+            number,
+            round(at, 2),
+            kind,
+            chance.randrange(workers),
+            _parameters(kind, PROTOCOLS[0], chance),
+        )
+        for number, (at, kind) in enumerate(sorted(timed))
+    ]
+
+
+def _phases(deck: list[str], chance: random.Random) -> list[list[str]]:
+    """Deal the deck out to the phases: one churn to each, the rest by chance and evenly."""
+    rest = [kind for kind in deck if kind != "churn"]
+    chance.shuffle(rest)
+    rest.sort(key=lambda kind: -len(KINDS[kind].lanes))  # those that take long are spread first
+    hands: list[list[str]] = [["churn"] for _ in PROTOCOLS]
+    for number, kind in enumerate(rest):
+        hands[number % len(hands)].append(kind)
+    for hand in hands:
+        chance.shuffle(hand)
+    return hands
+
+
+def _timed(kinds: list[str], chance: random.Random, *, first: bool) -> Iterable[tuple[float, str]]:
+    """Fit the faults of a phase into its time; a phase begins with its protocol."""
+    placed = _placed(kinds if first else ["protocol", *kinds], chance)
+    length = max(at + KINDS[kind].seconds for at, kind in placed)
+    scale = min(1.0, BLOCK / len(PROTOCOLS) / length)
+    return [(at * scale, kind) for at, kind in placed]
+
+
+def _placed(kinds: Sequence[str], chance: random.Random) -> list[tuple[float, str]]:
+    """Put faults one behind the other, each as soon as its lanes are free."""
+    free = dict.fromkeys(LANES, 0.0)
+    placed: list[tuple[float, str]] = []
+    for kind in kinds:
+        at = max(free[lane] for lane in KINDS[kind].lanes)
+        placed.append((at, kind))
+        length = KINDS[kind].seconds * chance.uniform(0.8, 1.2)
+        for lane in KINDS[kind].lanes:
+            free[lane] = at + length
+    return placed
+
+
+def _parameters(kind: str, protocol: str, chance: random.Random) -> dict[str, Any]:
+    match kind:
+        case "zombie":
+            return {"point": chance.choice(STOP_POINTS)}
+        case "churn" | "protocol":
+            return {"protocol": protocol}
+        case "clock jump":
+            return {"seconds": chance.choice((-3600, 3600, 86400))}
+        case "transient error":
+            return {"command": chance.choice(("insert", "update", "commitTransaction"))}
+        case "unknown commit":
+            return {"how": chance.choice(("applied", "cut", "time limit"))}
+        case "replies dropped":
+            return {"seconds": round(chance.uniform(0.5, 2.5), 2)}
+        case _:
+            return {}

@@ -1,0 +1,167 @@
+"""TCP proxies between a worker and the nodes of MongoDB, which lose replies and cut connections.
+
+All run on one event loop in a thread. The rule of a proxy says what becomes of the data: passed on
+(``""``), or of the replies: ``"drop"`` loses them, ``"hold commits"`` loses those that come after a
+commit was passed on. A connection that has lost a reply is cut when the rule ends.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import socket
+import struct
+import threading
+from typing import Any
+
+RESET = struct.pack("ii", 1, 0)  # SO_LINGER: no farewell, RST instead
+
+
+class _Side(asyncio.Protocol):
+    """One end of a passed-on connection."""
+
+    def __init__(self, proxy: Proxy, other: _Side | None = None) -> None:
+        self.proxy = proxy
+        self.other = other
+        self.is_server = other is not None
+        self.lost = False  # a reply
+        self.committing = False
+        self.transport: asyncio.Transport | None = None
+        self._waiting: list[bytes] = []
+
+    def connection_made(self, transport: Any) -> None:
+        self.transport = transport
+        if self.is_server:
+            assert self.other is not None
+            self.other.other = self
+            for data in self.other._waiting:
+                transport.write(data)
+            return
+        self.proxy.clients.add(self)
+        loop = asyncio.get_running_loop()
+        target = loop.create_connection(
+            lambda: _Side(self.proxy, self), "127.0.0.1", self.proxy.target
+        )
+        self.proxy.task(target, self)
+
+    def data_received(self, data: bytes) -> None:
+        if self.is_server:
+            self._reply(data)
+            return
+        if self.proxy.rule == "hold commits" and b"commitTransaction" in data:
+            self.committing = True
+        if self.other is None:
+            self._waiting.append(data)
+        elif self.other.transport is not None:
+            self.other.transport.write(data)
+
+    def _reply(self, data: bytes) -> None:
+        client = self.other
+        assert client is not None
+        rule = self.proxy.rule
+        if rule == "drop" or (rule == "hold commits" and client.committing) or client.lost:
+            client.lost = True
+            self.proxy.lost()
+        elif client.transport is not None:
+            client.transport.write(data)
+
+    def connection_lost(self, error: Exception | None) -> None:
+        del error
+        self.proxy.clients.discard(self)
+        if self.other is not None and self.other.transport is not None:
+            self.other.transport.close()
+
+    def reset(self) -> None:
+        if self.transport is None:
+            return
+        sock: socket.socket = self.transport.get_extra_info("socket")
+        sock.setsockopt(socket.SOL_SOCKET, socket.SO_LINGER, RESET)
+        self.transport.abort()
+
+
+class Proxy:
+    """One listening port in front of one node, for one worker."""
+
+    def __init__(self, target: int) -> None:
+        self.target = target
+        self.port = 0
+        self.rule = ""
+        self.clients: set[_Side] = set()
+        self.losses = 0
+        self.first_loss = threading.Event()
+        self._tasks: set[asyncio.Task[Any]] = set()
+
+    async def listen(self) -> None:
+        loop = asyncio.get_running_loop()
+        self._server = await loop.create_server(lambda: _Side(self), "127.0.0.1", 0)
+        self.port = self._server.sockets[0].getsockname()[1]
+
+    def task(self, connecting: Any, client: _Side) -> None:
+        """Connect to the node; a client whose node is away is sent away."""
+
+        async def connect() -> None:
+            try:
+                await connecting
+            except OSError:
+                client.reset()
+
+        task = asyncio.get_running_loop().create_task(connect())
+        self._tasks.add(task)
+        task.add_done_callback(self._tasks.discard)
+
+    def lost(self) -> None:
+        self.losses += 1
+        self.first_loss.set()
+
+    def obey(self, rule: str) -> None:
+        """Change the rule; cut what has lost a reply under the last one."""
+        self.rule = rule
+        for client in list(self.clients):
+            if client.lost:
+                client.reset()
+
+    def cut(self) -> int:
+        """Reset every connection; return how many."""
+        clients = list(self.clients)
+        for client in clients:
+            client.reset()
+        return len(clients)
+
+
+class Proxies:
+    """A proxy for each pair of a worker and a node; call from any thread."""
+
+    def __init__(self, workers: int, nodes: list[int]) -> None:
+        self._all = [{node: Proxy(node) for node in nodes} for _ in range(workers)]
+        self._loop = asyncio.new_event_loop()
+        self._thread = threading.Thread(target=self._loop.run_forever, name="proxies", daemon=True)
+
+    def start(self) -> None:
+        self._thread.start()
+        for proxies in self._all:
+            for proxy in proxies.values():
+                asyncio.run_coroutine_threadsafe(proxy.listen(), self._loop).result()
+
+    def stop(self) -> None:
+        self._loop.call_soon_threadsafe(self._loop.stop)
+        self._thread.join()
+
+    def ports(self, worker: int) -> dict[str, int]:
+        """Return the port of the proxy for each port of a node."""
+        return {str(node): proxy.port for node, proxy in self._all[worker].items()}
+
+    def obey(self, worker: int, rule: str) -> None:
+        self._do(lambda: [proxy.obey(rule) for proxy in self._all[worker].values()])
+
+    def cut(self, worker: int) -> int:
+        """Reset all connections of a worker; return how many."""
+        return sum(self._do(lambda: [proxy.cut() for proxy in self._all[worker].values()]))
+
+    def losses(self, worker: int) -> int:
+        """Return how many pieces of replies this worker has not got, in all."""
+        return sum(proxy.losses for proxy in self._all[worker].values())
+
+    def _do(self, what: Any) -> Any:
+        async def run() -> Any:
+            return what()
+
+        return asyncio.run_coroutine_threadsafe(run(), self._loop).result()

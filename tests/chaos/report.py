@@ -1,0 +1,157 @@
+"""The report of a run, in Markdown."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter
+
+from tests.chaos.checker.effects import doubled, lost
+from tests.chaos.checker.evidence import Evidence
+from tests.chaos.checker.recovery import TARGETS, Recovery, quantile, recoveries
+from tests.chaos.checker.verdict import Verdict
+from tests.chaos.run import Options
+
+SHOWN = 20  # findings of a check
+
+
+def report(options: Options, commit: str, evidence: Evidence, verdict: Verdict) -> str:
+    """Return the report."""
+    return "\n".join(
+        [
+            f"# Chaos run: {verdict.word}",
+            "",
+            *_summary(options, commit, evidence),
+            "",
+            "## Checks",
+            "",
+            *_checks(verdict),
+            "",
+            "## Faults",
+            "",
+            *_faults(evidence),
+            "",
+            *_findings(verdict),
+            *_notes(evidence),
+        ]
+    )
+
+
+def _summary(options: Options, commit: str, evidence: Evidence) -> list[str]:
+    messages = [each for messages in evidence.visible.values() for each in messages]
+    kinds = Counter(each.kind for each in messages)
+    aborted = sum(len(x["messages"]) for x in evidence.feed if x["said"] == "aborted")
+    ended = [fault for fault in evidence.faults if fault["said"] == "end"]
+    exits = [line for line in evidence.said if line["said"] == "exit"]
+    rows = {
+        "seed": options.seed,
+        "commit": commit,
+        "mode": options.mode,
+        "mutant": options.mutant or "none",
+        "planned": f"{options.minutes:g} minutes, {len(evidence.planned)} faults of "
+        f"{len(set(evidence.planned))} kinds",
+        "faults that took effect": f"{sum(f['took'] for f in ended)} of {len(ended)}",
+        "messages": f"{len(messages)} visible in {len(evidence.visible)} partitions "
+        f"({kinds['poison']} poison, {kinds['tombstone']} tombstones), {aborted} aborted",
+        "effects, dead letters": f"{len(evidence.effects)}, {len(evidence.letters)}",
+        "lost": len(lost(evidence)),
+        "doubled": len(doubled(evidence)),
+        "out of order": len(verdict_of(evidence, "order")),
+        "stock errors": len(verdict_of(evidence, "stock")),
+        "snapshots during the run": len(evidence.snapshots),
+        "changes of offset rows": len(evidence.changes),
+        "writes of zombies": len(verdict_of(evidence, "protocol")),
+        "fenced, commits in doubt, restarts": ", ".join(
+            str(sum(line["said"] == said for line in evidence.said))
+            for said in ("fenced", "in doubt", "restarted")
+        ),
+        "workers that ended by themselves": sum(not line["expected"] for line in exits),
+    }
+    return ["| | |", "| --- | --- |", *(f"| {name} | {value} |" for name, value in rows.items())]
+
+
+def verdict_of(evidence: Evidence, check: str) -> list[str]:
+    from tests.chaos.checker import CHECKS
+
+    return CHECKS[check](evidence)
+
+
+def _checks(verdict: Verdict) -> list[str]:
+    rows = [
+        f"| {name} | {'RED: ' + str(len(wrong)) if wrong else 'green'} |"
+        for name, wrong in verdict.found.items()
+    ]
+    return ["| check | |", "| --- | --- |", *rows]
+
+
+def _faults(evidence: Evidence) -> list[str]:
+    """Recovery: seconds from the end of a fault until every partition that it touched moved."""
+    planned = Counter(evidence.planned)
+    took = Counter(f["kind"] for f in evidence.faults if f["said"] == "end" and f["took"])
+    measured = recoveries(evidence)
+    rows = []
+    for kind in sorted(planned):
+        of_kind = [each for each in measured if each.kind == kind]
+        rows.append(f"| {kind} | {planned[kind]} | {took[kind]} | {_times(kind, of_kind)} |")
+    return [
+        "Recovery is the time from the end of the fault (a kill: from the kill) until every",
+        "partition that it touched had moved. *Alone*: no other heavy fault fell into it.",
+        "",
+        "| kind | planned | took effect | alone | p50 | p99 | all: p99 | target | missed |",
+        "| --- | --- | --- | --- | --- | --- | --- | --- | --- |",
+        *rows,
+    ]
+
+
+def _times(kind: str, of_kind: list[Recovery]) -> str:
+    alone = [each.seconds for each in of_kind if each.alone]
+    everyone = [each.seconds for each in of_kind]
+    target = TARGETS.get(kind)
+    missed = sum(seconds > target for seconds in alone) if target else ""
+    cells = [
+        len(alone),
+        _seconds(alone, 0.5),
+        _seconds(alone, 0.99),
+        _seconds(everyone, 0.99),
+        f"{target:g}" if target else "",
+        missed,
+    ]
+    return " | ".join(str(cell) for cell in cells)
+
+
+def _seconds(values: list[float], share: float) -> str:
+    if not values:
+        return ""
+    value = quantile(values, share)
+    return "never" if math.isinf(value) else f"{value:.2f}"
+
+
+def _findings(verdict: Verdict) -> list[str]:
+    sections = {name: wrong for name, wrong in verdict.found.items() if wrong}
+    if verdict.invalid:
+        sections["INVALID"] = verdict.invalid
+    found = []
+    for name, wrong in sections.items():
+        found += [f"## {name}", "", *(f"* {each}" for each in wrong[:SHOWN])]
+        found += [f"* and {len(wrong) - SHOWN} more"] if len(wrong) > SHOWN else []
+        found.append("")
+    return found
+
+
+def _notes(evidence: Evidence) -> list[str]:
+    """What did not go as planned, without being wrong."""
+    notes = [
+        f"* fault {f['number']} ({f['kind']}) had no effect: {f['note'].strip()}"
+        for f in evidence.faults
+        if f["said"] == "end" and not f["took"]
+    ]
+    notes += [
+        f"* fault {f['fault']['number']} ({f['fault']['kind']}) was left out: time was up"
+        for f in evidence.faults
+        if f["said"] == "left out"
+    ]
+    notes += [
+        f"* a worker ended by itself: {line['kind']}: {line['error']}"
+        for line in evidence.said
+        if line["said"] == "failed"
+    ]
+    return ["## Notes", "", *notes, ""] if notes else []

@@ -1,0 +1,158 @@
+"""A worker of the chaos run: a real app on the library, which does as it is told at named points.
+
+Takes one argument, a JSON object; see ``Crew``. Says what happens in JSON lines on stdout, and
+takes orders in JSON lines on stdin: ``{"arm": point, "do": "kill" or "stop"}``, ``{"disarm": 1}``,
+``{"rejoin": 1}``, ``{"clock": seconds}``. Ends when stdin does: then its run is over.
+"""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import signal
+import sys
+import threading
+import time
+from collections.abc import Callable, Mapping
+from importlib import import_module
+from typing import Any
+
+import pymongo.pool_shared
+from pymongo import monitoring
+
+from eoconsumer import Message
+from eoconsumer.message import TopicPartition
+from eoconsumer.stores.mongo import MongoStore
+from eoconsumer.stores.mongo.session import MongoSession
+from eoconsumer.stores.mongo.transaction import MongoTransaction
+from eoconsumer.telemetry import Events
+from tests.chaos.app import Each, Runs, Transfers
+from tests.chaos.commands import Commands
+
+writing = threading.Lock()
+
+
+def say(said: str, **details: Any) -> None:
+    line = json.dumps({"said": said, "at": time.monotonic(), "pid": os.getpid(), **details})
+    with writing:  # a long line takes more than one write
+        os.write(1, (line + "\n").encode())
+
+
+class Orders:
+    """What the worker was told to do, and where."""
+
+    def __init__(self) -> None:
+        self.ended = threading.Event()
+        self.rejoin = threading.Event()
+        self._armed: dict[str, str] = {}
+        self._lock = threading.Lock()
+        self._real_time = time.time
+
+    def listen(self) -> None:
+        """Take orders until there is nobody to give any."""
+        for line in sys.stdin:
+            order = json.loads(line)
+            if "arm" in order:
+                with self._lock:
+                    self._armed = {order["arm"]: order["do"]}
+            if "disarm" in order:
+                with self._lock:
+                    self._armed = {}
+            if "rejoin" in order:
+                self.rejoin.set()
+            if shift := order.get("clock"):
+                time.time = lambda: self._real_time() + shift
+                say("clock", shift=shift, shows=time.time())
+        os._exit(1)
+
+    def at(self, point: str) -> None:
+        """Do as told if this is the point, once."""
+        if point not in self._armed:
+            return
+        with self._lock:
+            how = self._armed.pop(point, None)
+        if how is not None:
+            say("point", point=point)
+            os.kill(os.getpid(), signal.SIGKILL if how == "kill" else signal.SIGSTOP)
+
+
+orders = Orders()
+
+
+def pointed(owner: type, method: str, before: str, after: str) -> None:
+    """Make a method of the store pass two points."""
+    original: Callable[..., Any] = getattr(owner, method)
+
+    def call(*args: Any) -> Any:
+        orders.at(before)
+        result = original(*args)
+        orders.at(after)
+        return result
+
+    setattr(owner, method, call)
+
+
+def redirect(ports: Mapping[str, int]) -> None:
+    """Connect to the proxies of this worker where the servers' own ports are asked for."""
+    connect = pymongo.pool_shared._create_connection
+
+    def through_proxy(address: tuple[str, int], options: Any) -> Any:
+        host, port = address
+        return connect((host, ports.get(str(port), port)), options)
+
+    pymongo.pool_shared._create_connection = through_proxy
+
+
+class Said(Events):
+    """Says what happens inside the consumer."""
+
+    def claimed(self, positions: Mapping[TopicPartition, int]) -> None:
+        say("claimed", positions={f"{k.topic}-{k.partition}": o for k, o in positions.items()})
+
+    def fenced(self, partition: TopicPartition) -> None:
+        say("fenced", partition=partition.partition)
+
+    def buried(self, message: Message, error: BaseException, attempts: int) -> None:
+        place = {"partition": message.partition, "offset": message.offset}
+        say("buried", **place, error=str(error), attempts=attempts)
+
+    def in_doubt_resolved(self, committed: bool, tries: int) -> None:
+        say("in doubt", committed=committed, tries=tries)
+
+    def store_retry(self, error: BaseException, tries: int) -> None:
+        say("store retry", error=str(error), tries=tries)
+
+    def restarted(self, error: BaseException, attempt: int, delay: float) -> None:
+        say("restarted", error=str(error), attempt=attempt, delay=delay)
+
+
+def main(told: dict[str, Any]) -> None:
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
+    signal.signal(signal.SIGTERM, lambda *_: orders.ended.set())  # between two runs
+    threading.Thread(target=orders.listen, name="orders", daemon=True).start()
+    redirect(told["proxies"])
+    monitoring.register(Commands(say))
+    if told.get("mutant"):
+        getattr(import_module("tests.chaos.mutants"), told["mutant"])()
+    for scope in (MongoTransaction, MongoSession):
+        pointed(scope, "advance", "advancing", "advanced")
+    pointed(MongoTransaction, "commit", "committing", "committed")
+    form: type[Transfers] = {"each": Each, "runs": Runs}[told["form"]]
+    store = MongoStore.connect(told["store"])
+    try:
+        while not orders.ended.is_set():
+            orders.rejoin.clear()
+            consumer = form(told["bootstrap"], store, events=Said(), **told["settings"])
+            consumer.at, consumer.ended = orders.at, orders.ended
+            say("joining")
+            consumer.run_until(lambda _: orders.ended.is_set() or orders.rejoin.is_set())
+            say("left")
+    except Exception as error:
+        say("failed", kind=type(error).__name__, error=str(error))
+        raise
+    say("ended")
+
+
+if __name__ == "__main__":
+    main(json.loads(sys.argv[1]))
