@@ -60,8 +60,8 @@ def client_settings(
             "messages of aborted transactions would take effect; leave it at read_committed",
         )
     preset = dict(_PRESET)
-    if str(user.get("group.protocol", "")).lower() == "consumer":
-        del preset["partition.assignment.strategy"]  # KIP-848: the broker assigns
+    if is_broker_side(user):
+        del preset["partition.assignment.strategy"]
     user = {name: value for name, value in user.items() if name != "auto.commit.enable"}
     return preset | user | _FORCED | {"bootstrap.servers": servers, "group.id": group}
 
@@ -76,9 +76,13 @@ def of_reader(settings: Mapping[str, Any], number: int, readers: int) -> dict[st
 
 def is_incremental(settings: Mapping[str, Any]) -> bool:
     """Whether rebalances take and give single partitions (cooperative, KIP-848) or all at once."""
-    if str(settings.get("group.protocol", "")).lower() == "consumer":
-        return True
-    return "cooperative" in str(settings.get("partition.assignment.strategy", ""))
+    strategy = str(settings.get("partition.assignment.strategy", ""))
+    return is_broker_side(settings) or "cooperative" in strategy
+
+
+def is_broker_side(settings: Mapping[str, Any]) -> bool:
+    """Whether the broker assigns (KIP-848), and no member has to wait for another."""
+    return str(settings.get("group.protocol", "")).lower() == "consumer"
 
 
 def refused(error: BaseException) -> ConfigurationError:

@@ -25,11 +25,14 @@ from eoconsumer.errors import (
 )
 from eoconsumer.kafka import start
 from eoconsumer.kafka.log import librdkafka_log
-from eoconsumer.kafka.settings import is_incremental, refused, text
+from eoconsumer.kafka.settings import is_broker_side, is_incremental, refused, text
 from eoconsumer.message import RawMessage, TopicPartition
 
 log = logging.getLogger("eoconsumer.kafka")
 Callback = Callable[[list[TopicPartition]], None]
+
+#: How long to wait for the end of a rebalance that a leaving member is part of.
+LEAVE_SECONDS = 5.0
 
 
 class KafkaSource:
@@ -38,6 +41,7 @@ class KafkaSource:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Make the client of ``settings``; raises ``ConfigurationError`` for a bad one."""
         self._incremental = is_incremental(settings)
+        self._stays = is_broker_side(settings) or "group.instance.id" in settings
         self._paused: set[TopicPartition] = set()
         self._in_callback = False
         self._said: dict[int, float] = {}
@@ -170,14 +174,26 @@ class KafkaSource:
 
     def close(self) -> None:
         """Leave the group and wait for outstanding commits."""
-        # A cooperative member without partitions would end without telling its group, which then
-        # waits for it at each rebalance until its session times out (librdkafka 2.16).
-        alone = self._ended is None and not self._client.assignment()
-        for leave in [self._client.unsubscribe] * alone + [self._client.close]:
+        for leave in (self._unsubscribe, self._client.close):
             try:
                 leave()
             except (KafkaException, RuntimeError) as error:
                 log.warning("closing the Kafka client: %s", text(error))
+
+    def _unsubscribe(self) -> None:
+        """Leave a classic group that has given us nothing; ``close`` alone would not (2.16).
+
+        A cooperative member without partitions would end without telling its group, and so would
+        one that ends 1. when its request to join was sent, 2. before it was told its share: the
+        group would wait for it at each rebalance until its session times out. So it lets the
+        rebalance come to its end first. A static member stays in its group on purpose.
+        """
+        if self._ended is not None or self._stays or self._client.assignment():
+            return
+        self._client.unsubscribe()
+        until = time.monotonic() + LEAVE_SECONDS
+        while self._client.memberid() and time.monotonic() < until:
+            self._client.poll(0.02)
 
     # --- answers to rebalances ---------------------------------------------------------------
 

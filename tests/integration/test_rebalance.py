@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterable, Sequence
+from functools import partial
 from threading import Timer
 from typing import Any
 
@@ -67,10 +69,7 @@ def test_members_that_join_and_leave_each_second_lose_and_double_nothing(
 ) -> None:
     topic = topic_factory(partitions=6)
     produced = fill(topic, 300)
-    # Two members may leave while their joins are under way: the broker answers a leave only behind
-    # the join before it, and waits for both of them until the time that a rebalance may take.
-    bounded = kafka | {"max.poll.interval.ms": 6_000}
-    settings = {"readers": 1, "batch_size": 20, "kafka": bounded}
+    settings = {"readers": 1, "batch_size": 20, "kafka": kafka}
     steady = start(topic, {"slow": 0.002}, **settings)
     steady.wait_for("settled")
     churning = [start(topic, {"stay": s, "slow": 0.002}, **settings) for s in (1.0, 1.3)]
@@ -229,3 +228,27 @@ def test_a_partition_revoked_while_it_was_paused_is_fetched_when_it_comes_back(
         eventually(lambda: got.update(m.partition() for m in source.poll(9, 0.1)) or got == {0, 1})
     finally:
         source.close()
+
+
+def _poll_until(sources: Iterable[KafkaSource], given: Sequence[TopicPartition]) -> bool:
+    return any(source.poll(1, 0.01) for source in sources) or bool(given)
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("S3-13")
+def test_a_member_that_leaves_in_the_middle_of_a_rebalance_is_not_waited_for(
+    topic: str, kafka_broker: KafkaBroker
+) -> None:
+    # The session is longer than the test waits: who does not say goodbye is still there at its end.
+    kafka = {"session.timeout.ms": 45_000}
+    settings = client_settings(kafka_broker.bootstrap_servers, topic, Mode.EXACTLY_ONCE, kafka)
+    for milliseconds in range(16):
+        first, second = KafkaSource(settings), KafkaSource(settings)
+        given: list[TopicPartition] = []
+        first.subscribe([topic], given.extend, lambda _: None, lambda _: None)
+        second.subscribe([topic], given.extend, lambda _: None, lambda _: None)
+        eventually(partial(_poll_until, (first, second), given))
+        first.close()  # now the second one is answered, and asks for its share
+        second.poll(1, milliseconds / 1000)
+        second.close()
+        eventually(lambda: members(kafka_broker, topic), lambda count: count == 0, seconds=20)
