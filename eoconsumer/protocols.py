@@ -64,6 +64,9 @@ class StoreSession(Scope[S_co], Protocol[S_co]):
     def positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
         """Read the rows from the primary, never older than our own last write."""
 
+    def all_positions(self) -> dict[TopicPartition, Position]:
+        """Read all rows of the group in the same way, whatever topics they are of."""
+
     def release(self, moves: Sequence[Move]) -> None:
         """Note that rows which are still ours have no live owner any more."""
 

@@ -11,6 +11,7 @@ from eoconsumer.cli.demo import demo
 from eoconsumer.cli.dev import dev
 from eoconsumer.cli.doctor import doctor
 from eoconsumer.cli.exits import reported
+from eoconsumer.cli.offsets import offsets
 from eoconsumer.cli.run import run
 from eoconsumer.cli.setup import setup
 
@@ -41,3 +42,4 @@ def options(
 for command in (demo, run, doctor, setup):
     app.command()(reported(command))
 app.add_typer(dev, name="dev")
+app.add_typer(offsets, name="offsets")

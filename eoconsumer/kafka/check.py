@@ -23,25 +23,33 @@ _CONSUMER_ONLY = re.compile(
 )
 
 
+def admin(settings: Mapping[str, Any]) -> AdminClient:
+    """Return an admin client with the settings of a consumer that concern the connection.
+
+    Raises ``ConfigurationError`` for a setting that librdkafka refuses.
+    """
+    common: dict[str, Any] = {
+        name: value for name, value in settings.items() if not _CONSUMER_ONLY.search(name)
+    }
+    common["error_cb"] = lambda _: None  # what it would say is said by whoever asks
+    common.setdefault("logger", log)  # or librdkafka prints to stderr
+    try:
+        return AdminClient(common)
+    except (KafkaException, ValueError, TypeError) as error:
+        raise refused(error) from error
+
+
 def topics(settings: Mapping[str, Any], seconds: float = 10.0) -> dict[str, int]:
     """Return the topics with their number of partitions.
 
     Raises ``ConfigurationError`` for a setting that librdkafka refuses, and where no broker
     answers within ``seconds``.
     """
-    common: dict[str, Any] = {
-        name: value for name, value in settings.items() if not _CONSUMER_ONLY.search(name)
-    }
-    servers = settings["bootstrap.servers"]
-    common["error_cb"] = lambda _: None  # what it would say is said below
-    common.setdefault("logger", log)  # or librdkafka prints to stderr
-    try:
-        client = AdminClient(common)
-    except (KafkaException, ValueError, TypeError) as error:
-        raise refused(error) from error
+    client = admin(settings)
     try:
         found = client.list_topics(timeout=seconds).topics
     except KafkaException as error:
+        servers = settings["bootstrap.servers"]
         raise ConfigurationError(
             f"No broker answered at {servers} within {seconds:.0f} s ({text(error)}). Nothing was "
             "consumed. Check the address, that the broker runs, and TLS and SASL in kafka=."

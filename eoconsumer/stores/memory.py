@@ -127,6 +127,15 @@ class MemoryStoreSession:
             rows = {p: self._store.rows.get(Key(self._group, p)) for p in partitions}
             return {p: _position(row) for p, row in rows.items() if row is not None}
 
+    def all_positions(self) -> dict[TopicPartition, Position]:
+        """Read all rows of the group."""
+        with self._store.lock:
+            return {
+                key.partition: _position(row)
+                for key, row in self._store.rows.items()
+                if key.group == self._group
+            }
+
     def release(self, moves: Sequence[Move]) -> None:
         """Clear the owner of rows that are still ours."""
         with self._store.lock:

@@ -14,6 +14,7 @@ from typing import Any
 
 import pymongo
 from bson.int64 import Int64
+from bson.max_key import MaxKey
 from pymongo import UpdateOne
 from pymongo.collection import Collection
 
@@ -53,6 +54,17 @@ class Rows:
         """Return the rows there are: in a transaction its snapshot, else never an old state."""
         keys = [self.key(partition) for partition in partitions]
         return self.by_partition(self.documents(keys, session))
+
+    def all(self, session: GuardedSession) -> dict[TopicPartition, Document]:
+        """Return all rows of the group: a range of ``_id``, whose first field is the group."""
+        first, behind = {"group": self._group}, {"group": self._group, "topic": MaxKey()}
+        with translated("read positions"):
+            found = self.collection.find(
+                {"_id": {"$gt": first, "$lt": behind}},
+                session=session,
+                max_time_ms=int(READ_SECONDS * 1000),
+            ).to_list()
+        return self.by_partition(found)
 
     def documents(self, keys: Sequence[Document], session: GuardedSession) -> list[Document]:
         """Return the documents with these ``_id``, from the primary, as the majority has them."""

@@ -63,6 +63,10 @@ class MongoSession:
         rows = self._rows.find(partitions, self._session)
         return {key: position(row) for key, row in rows.items()}
 
+    def all_positions(self) -> dict[TopicPartition, Position]:
+        """Read all rows of the group in the same way."""
+        return {key: position(row) for key, row in self._rows.all(self._session).items()}
+
     def release(self, moves: Sequence[Move]) -> None:
         """Note that rows which are still ours have no live owner any more."""
         self._rows.release(moves, self._session)

@@ -148,3 +148,17 @@ class ClaimConformance(Contract):
         stranger.claim([ORDERS], {ORDERS: Start(5, partitions=1)})
 
         assert session.positions([ORDERS]) == {ORDERS: rows[ORDERS]}
+
+    @pytest.mark.requirement("S3-16", "N13")
+    def test_all_positions_are_those_of_the_group_and_of_no_other(self, store: Store) -> None:
+        for group in ("ledge", "ledger.orders", "ledger$0", "ledgers"):
+            store.open(group, "stranger").claim([ORDERS], {ORDERS: Start(5, partitions=1)})
+        assert store.open("ledger", "nobody").all_positions() == {}
+
+        session, rows = owner(store, "first", {ORDERS: 1, RETURNS: 2}, partitions=4)
+        session.advance([step(ORDERS, rows, 10)])
+
+        assert store.open("ledger", "second").all_positions() == {
+            ORDERS: Position(10, rows[ORDERS].epoch, "first"),
+            RETURNS: rows[RETURNS],
+        }
