@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import signal
 import subprocess
 import sys
 import threading
 import time
+import traceback
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -217,14 +219,20 @@ def said(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.slow
+@pytest.mark.parametrize(
+    "numbers",
+    [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]],
+    ids=["term", "int", "term twice"],
+)
 def test_a_signal_lets_the_message_in_hand_finish_and_ends_the_process_in_silence(
-    make: Make, fill: Fill, program: Any, number: signal.Signals
+    make: Make, fill: Fill, program: Any, numbers: list[signal.Signals]
 ) -> None:
     fill(make.topic, 50)
     process, path = program("signal")
     eventually(lambda: said(path))
-    os.kill(process.pid, number)
+    for number in numbers:
+        os.kill(process.pid, number)
     printed, complained = process.communicate(timeout=DEADLINE)
     assert process.returncode == 0
     assert (printed, complained) == ("", "")
@@ -266,6 +274,25 @@ def test_without_a_broker_the_start_fails_with_the_address_and_prints_nothing() 
     command = [sys.executable, "-c", SILENT]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
+
+
+@pytest.mark.slow
+def test_a_broker_that_does_not_take_the_login_is_told_without_a_word_of_its_password(
+    make: Make, caplog: pytest.LogCaptureFixture
+) -> None:
+    login = {
+        "security.protocol": "SASL_PLAINTEXT",
+        "sasl.mechanism": "PLAIN",
+        "sasl.username": "ledger",
+        "sasl.password": "canary-in-the-mine",
+    }
+    consumer = make(kafka=login)
+    with caplog.at_level(logging.DEBUG), pytest.raises(ConfigurationError) as refused:
+        consumer.run()
+    told = "".join([*traceback.format_exception(refused.value), repr(consumer.config)])
+    assert "No broker answered" in str(refused.value)
+    assert "TLS and SASL" in str(refused.value)
+    assert "canary" not in told + caplog.text
 
 
 # --- what is missing at the start ----------------------------------------------------------------

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import resource
 from collections.abc import Iterator
 
 import pytest
@@ -123,5 +124,32 @@ def test_both_servers_killed_at_once_cost_no_message(
     wait_until_done(database, produced)
     for worker in workers:
         worker.stop()
+
+    assert verdict(database, produced) == Verdict()
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("S3-06", "S3-24")
+def test_a_primary_whose_disk_takes_no_more_costs_no_message(
+    start: Start,
+    fill: Fill,
+    topic_factory: TopicFactory,
+    mongo_replica_set: MongoReplicaSet,
+    database: Database[Document],
+) -> None:
+    topic = topic_factory(partitions=4)
+    produced = fill(topic, COUNT)
+    worker = start(topic, {"slow": 0.005}, batch_size=50)
+    worker.wait_for("settled", 2)
+
+    former = mongo_replica_set.primary()
+    resource.prlimit(former.pid, resource.RLIMIT_FSIZE, (0, 0))
+    filled = worker.lines[-1]["at"]
+    eventually(lambda: not former.alive)  # it ends itself rather than go on without its journal
+    worker.wait_for("settled", 2, since=filled)
+    former.start()
+    produced += fill(topic, 100)
+    wait_until_done(database, produced)
+    worker.stop()
 
     assert verdict(database, produced) == Verdict()
