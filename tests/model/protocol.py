@@ -271,15 +271,19 @@ def _changed(
 ) -> State:
     """Note in all that is open that the row was written, or that there is a later claim.
 
-    A late commit that cannot land any more is no news: it is forgotten.
+    A transaction that cannot land any more is like every other such, and if nobody waits for it
+    it is forgotten: that keeps the states few.
     """
 
     def batch_saw(batch: Batch) -> Batch:
         latest, fresh = batch.latest and not claimed, batch.fresh and not written
-        return Batch(batch.start, batch.upto, latest, fresh)
+        saw = Batch(batch.start, batch.upto, latest, fresh)
+        return saw if _lands(saw, protocol) else saw._replace(latest=False)
 
     def owner_saw(owner: Owner) -> Owner:
         batch = owner.batch and batch_saw(owner.batch)
+        if batch and owner.phase == OPEN and not _lands(batch, protocol):
+            batch = batch._replace(upto=batch.start)
         return Owner(
             owner.assigned, owner.phase, owner.position, owner.latest and not claimed, batch
         )
