@@ -15,6 +15,7 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
+from dataclasses import replace
 from importlib import import_module
 from typing import Any
 
@@ -22,6 +23,8 @@ import pymongo.pool_shared
 from pymongo import monitoring
 
 from eoconsumer import Message
+from eoconsumer.core.commit import Commits
+from eoconsumer.core.settings import Settings
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo import MongoStore
 from eoconsumer.stores.mongo.session import MongoSession
@@ -104,6 +107,16 @@ def redirect(ports: Mapping[str, int]) -> None:
     pymongo.pool_shared._create_connection = through_proxy
 
 
+def impatient(seconds: float) -> None:
+    """Repeat a commit in doubt for so long only; users cannot set this."""
+    commits = Commits.__init__
+
+    def init(self: Commits, settings: Settings) -> None:
+        commits(self, replace(settings, commit_timeout=seconds))
+
+    Commits.__init__ = init  # type: ignore[method-assign]
+
+
 class Said(Events):
     """Says what happens inside the consumer."""
 
@@ -138,6 +151,9 @@ def main(told: dict[str, Any]) -> None:
     for scope in (MongoTransaction, MongoSession):
         pointed(scope, "advance", "advancing", "advanced")
     pointed(MongoTransaction, "commit", "committing", "committed")
+    pointed(MongoSession, "positions", "asking", "asked")
+    if "commit_timeout" in told:
+        impatient(told["commit_timeout"])
     form: type[Transfers] = {"each": Each, "runs": Runs}[told["form"]]
     store = MongoStore.connect(told["store"])
     try:
