@@ -92,7 +92,7 @@ def test_a_control_mode_shows_what_it_admits(trial: Trial, trials: Trials) -> No
 
 def test_the_page_about_the_mutants_names_them_all_and_all_scenes() -> None:
     page = PAGE.read_text("utf-8")
-    ends = [(n, f"`{m.scene}` | {m.check}: \"{m.says}\" |") for n, m in MUTANTS.items()]
+    ends = [(n, f'`{m.scene}` | {m.check}: "{m.says}" |') for n, m in MUTANTS.items()]
     rows = [line for line in page.splitlines() if line.startswith("| `")]
     for name, end in ends:
         assert any(row.startswith(f"| `{name}` |") and row.endswith(end) for row in rows), name
