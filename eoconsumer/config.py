@@ -18,7 +18,7 @@ from pydantic import (
 
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.retry import RetryPolicy
-from eoconsumer.core.settings import OnPoison, Positions, Settings
+from eoconsumer.core.settings import OnDataLoss, OnIdentityChange, OnPoison, Positions, Settings
 from eoconsumer.errors import ConfigurationError
 
 
@@ -41,6 +41,9 @@ class Config(BaseModel):
     commit_batch: int = Field(1_000, ge=1)
     commit_interval: float = Field(1.0, ge=0)
     positions: Positions = "store"
+    on_identity_change: OnIdentityChange = "stop"
+    on_data_loss: OnDataLoss = "stop"
+    identity_interval: float = Field(5.0, gt=0)
     mirror: bool = True
     kafka: Mapping[str, Any] = Field({}, repr=False)  # may hold passwords
 
@@ -94,6 +97,7 @@ class Config(BaseModel):
         readers = self.reader_count
         partitions = self.max_partitions
         return Settings(
+            group=self.group,
             mode=self.mode,
             start=self.start,
             batch_size=self.batch_size,
@@ -104,5 +108,8 @@ class Config(BaseModel):
             commit_batch=self.commit_batch // readers,
             commit_interval=self.commit_interval,
             positions=self.positions,
+            on_identity_change=self.on_identity_change,
+            on_data_loss=self.on_data_loss,
+            identity_interval=self.identity_interval,
             mirror=self.mirror,
         )

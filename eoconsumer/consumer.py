@@ -33,7 +33,8 @@ F = TypeVar("F", bound=Callable[..., object])
 _FORMS: dict[str, Form] = {"handle": "handle", "handle_batch": "batch"}
 _SETTINGS = (
     "group", "mode", "start", "batch_size", "batch_bytes", "max_partitions", "readers", "retry",
-    "on_poison", "restart", "commit_batch", "commit_interval", "positions", "mirror", "kafka",
+    "on_poison", "restart", "commit_batch", "commit_interval", "positions",
+    "on_identity_change", "on_data_loss", "identity_interval", "mirror", "kafka",
 )  # fmt: skip
 
 
@@ -55,10 +56,14 @@ class Consumer:
     transaction as the offset). ``restart``: tries of a reader that lost its broker or database.
     ``commit_batch`` (messages) and ``commit_interval`` (seconds): how often at-least-once stores
     positions, and how many messages a kill repeats (at-most-once: gives up) at most.
-    ``positions``: "store", or "kafka" for the two modes without transactions. ``mirror``: show
-    positions to the Kafka group. ``kafka``: settings of librdkafka. ``events``: hooks.
-    ``value_type``: what the JSON value is validated as, a pydantic model for instance; or define
-    ``decode(self, message)``.
+    ``positions``: "store", or "kafka" for the two modes without transactions.
+    ``on_identity_change``: where a topic was deleted and created anew, or the cluster is another
+    one: "stop" (``run`` raises), or "restart" at the first message there is.
+    ``on_data_loss``: where messages before or behind the position are gone from the log: "stop",
+    or "continue" with what there is. ``identity_interval`` (seconds): how often a running consumer
+    looks after that. ``mirror``: show positions to the Kafka group. ``kafka``: settings of
+    librdkafka. ``events``: hooks. ``value_type``: what the JSON value is validated as, a pydantic
+    model for instance; or define ``decode(self, message)``.
     """
 
     topics: Sequence[str] | str = ()
@@ -75,6 +80,9 @@ class Consumer:
     commit_batch: int = 1_000
     commit_interval: float = 1.0
     positions: str = "store"
+    on_identity_change: str = "stop"
+    on_data_loss: str = "stop"
+    identity_interval: float = 5.0
     mirror: bool = True
     kafka: Mapping[str, Any] = {}
     events: Events = Events()
@@ -99,6 +107,9 @@ class Consumer:
         commit_batch: int | None = None,
         commit_interval: float | None = None,
         positions: str | None = None,
+        on_identity_change: str | None = None,
+        on_data_loss: str | None = None,
+        identity_interval: float | None = None,
         mirror: bool | None = None,
         kafka: Mapping[str, Any] | None = None,
         events: Events | None = None,

@@ -67,6 +67,18 @@ class PositionError(EOConsumerError):
     Check that group, topic and database belong together, then set the position on purpose.
     """
 
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        partition: TopicPartition | None = None,
+        missing: int = 0,
+    ) -> None:
+        """Name the ``partition``, where it is one, and how many messages are ``missing``."""
+        super().__init__(message)
+        self.partition = partition
+        self.missing = missing
+
 
 class OffsetOutOfRange(PositionError):  # noqa: N818 - the name is part of the public API
     """The stored position lies outside the topic's log; no message was handled."""

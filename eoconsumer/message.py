@@ -37,6 +37,7 @@ class RawMessage(Protocol):
     def key(self) -> bytes | None: ...  # noqa: D102
     def value(self) -> bytes | None: ...  # noqa: D102
     def headers(self) -> Headers | None: ...  # noqa: D102
+    def leader_epoch(self) -> int | None: ...  # noqa: D102
 
 
 class Message(Generic[V]):
@@ -72,6 +73,11 @@ class Message(Generic[V]):
         """Milliseconds since the epoch, as the producer or the broker set it; None if neither."""
         kind, milliseconds = self._raw.timestamp()
         return milliseconds if kind else None
+
+    @property
+    def leader_epoch(self) -> int | None:
+        """The leader epoch (KIP-320) in which the broker took this message; None if unknown."""
+        return self._raw.leader_epoch()
 
     @property
     def key(self) -> bytes | None:
@@ -138,6 +144,7 @@ class Record:
     key_bytes: bytes | None = None
     header_list: tuple[tuple[str, bytes | None], ...] = ()
     timestamp_ms: int | None = None
+    epoch_number: int | None = None
 
     def topic(self) -> str:  # noqa: D102 - RawMessage
         return self.topic_name
@@ -159,3 +166,6 @@ class Record:
 
     def headers(self) -> Headers:  # noqa: D102
         return self.header_list
+
+    def leader_epoch(self) -> int | None:  # noqa: D102
+        return self.epoch_number

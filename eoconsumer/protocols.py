@@ -8,7 +8,9 @@ from typing import Any, Protocol, runtime_checkable
 
 from typing_extensions import TypeVar
 
+from eoconsumer.core.identity import Found, Sighting
 from eoconsumer.core.positions import Claims, DeadLetter, Move, Position, Start
+from eoconsumer.errors import PositionError
 from eoconsumer.message import RawMessage, TopicPartition
 
 S_co = TypeVar("S_co", covariant=True, default=Any)
@@ -56,9 +58,9 @@ class StoreSession(Scope[S_co], Protocol[S_co]):
 
         A partition without a row is left out, unless ``starts`` has it: then the row is made. A
         row that exists keeps its position, unless its ``Start`` says which epoch it ``replaces``
-        and the row still has that epoch. Takes a constant number of round trips. A row held by
-        the open transaction of a former owner is freed by ending that owner's session. Raises
-        ``TransientStoreError``.
+        and the row still has that epoch; identity and leader epoch go with it. Takes a constant
+        number of round trips. A row held by the open transaction of a former owner is freed by
+        ending that owner's session. Raises ``TransientStoreError``.
         """
 
     def positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
@@ -109,6 +111,7 @@ class Source(Protocol):
 
     max_poll_seconds: float
     commit_failed: Callable[[list[TopicPartition]], None]
+    position_failed: Callable[[TopicPartition, PositionError], None]
 
     def subscribe(
         self,
@@ -122,7 +125,8 @@ class Source(Protocol):
     def poll(self, messages: int, seconds: float) -> Sequence[RawMessage]:
         """Return what is ready, at most ``messages``; wait up to ``seconds`` for the first.
 
-        Raises ``PositionError`` or ``BrokerError``.
+        A partition that cannot be fetched from its position is named to ``position_failed``.
+        Raises ``BrokerError``.
         """
 
     def assign(
@@ -141,6 +145,15 @@ class Source(Protocol):
 
     def resolve(self, policies: Mapping[TopicPartition, str | int]) -> dict[TopicPartition, Start]:
         """Turn start policies into offsets; "group" without a commit is left out."""
+
+    def inspect(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, Sighting]:
+        """Ask what Kafka says of these partitions now; wait some seconds at most."""
+
+    def glance(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, Sighting] | None:
+        """Ask the same without waiting; None until the answer is here."""
+
+    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found]:
+        """Read the first message at or behind each offset, beside what is being fetched."""
 
     def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool) -> None:
         """Commit to the group; with ``wait`` raise ``BrokerError`` where it was refused."""

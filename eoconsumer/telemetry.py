@@ -39,6 +39,19 @@ class Events:
     def fenced(self, partition: TopicPartition) -> None:
         """Another consumer owns the partition; ours was let go, nothing is lost."""
 
+    def doubted(self, partition: TopicPartition, reason: str) -> None:
+        """The position may not fit the log any more; it is claimed again, and looked at."""
+
+    def identity_changed(
+        self, partition: TopicPartition, error: BaseException, position: int
+    ) -> None:
+        """Another topic or cluster: it is read from ``position`` on, by on_identity_change."""
+
+    def data_lost(
+        self, partition: TopicPartition, error: BaseException, position: int, missing: int
+    ) -> None:
+        """So many messages are gone from the log; it goes on at ``position``, by on_data_loss."""
+
     def committed(self, runs: tuple[Run, ...], seconds: float) -> None:
         """A batch went through all steps of its mode in ``seconds``."""
 
@@ -84,7 +97,8 @@ class Events:
 class Snapshot:
     """What a consumer has done since it started; handed to the predicate of ``run_until``.
 
-    Counts are messages, but for ``batches``, ``claims``, ``fenced`` (partitions) and ``restarts``.
+    Counts are messages, but for ``batches``, ``claims``, ``fenced``, ``doubts`` and
+    ``identity_changes`` (partitions) and ``restarts``.
     ``positions`` has the next offset of every partition that was owned here.
     """
 
@@ -95,6 +109,9 @@ class Snapshot:
     buried: int = 0
     claims: int = 0
     fenced: int = 0
+    doubts: int = 0
+    identity_changes: int = 0
+    missing: int = 0
     store_retries: int = 0
     in_doubt_committed: int = 0
     in_doubt_repeated: int = 0

@@ -38,7 +38,7 @@ class Commits(Ownership):
         """Return the moves that belong to a batch of ``runs``, by the mode."""
         ahead = tuple(
             move
-            for move in (self.partitions[run.partition].move(run.upto) for run in runs)
+            for move in (self.partitions[run.partition].move(run) for run in runs)
             if move.upto > move.expected
         )
         if self.settings.mode is not Mode.AT_LEAST_ONCE:
@@ -53,7 +53,7 @@ class Commits(Ownership):
         if self.settings.mode is not Mode.AT_LEAST_ONCE:
             return ()
         ahead = (p for p in self.partitions.values() if p.live and p.position > p.stored)
-        return tuple(p.move(p.position) for p in ahead)
+        return tuple(p.move() for p in ahead)
 
     def advance_is_due(self, now: float, coming: int = 0) -> bool:
         """Whether ``commit_batch`` messages (with ``coming`` more) or the interval are reached."""

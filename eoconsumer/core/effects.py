@@ -155,6 +155,27 @@ class Resolve:  # -> dict[TopicPartition, Start] ! PositionError, BrokerError
 
 
 @dataclass(frozen=True, slots=True)
+class Inspect:  # -> dict[TopicPartition, Sighting]
+    """Ask Kafka what it says of these partitions now; what it does not tell of is left out."""
+
+    partitions: tuple[TopicPartition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class Glance:  # -> dict[TopicPartition, Sighting] | None (None: the answer is under way)
+    """Ask the same without waiting; the next glance after the answer asks anew."""
+
+    partitions: tuple[TopicPartition, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class LookUp:  # -> dict[TopicPartition, Found]
+    """Read the first message at or behind each offset, beside what is being fetched."""
+
+    offsets: Mapping[TopicPartition, int]
+
+
+@dataclass(frozen=True, slots=True)
 class Assign:  # -> None
     """Fetch these partitions from these offsets on; a pause of them is over."""
 
@@ -240,8 +261,8 @@ class Report:  # -> None
 
 Effect: TypeAlias = (
     Claim | ReadPositions | Release | Begin | Handle | Bury | Advance | Commit | Abort | Poll
-    | Resolve | Assign | Pause | Resume | CommitGroup | Mirror | AfterCommit | Assigned | Revoked
-    | Now | Chance | Sleep | Report
+    | Resolve | Inspect | Glance | LookUp | Assign | Pause | Resume | CommitGroup | Mirror
+    | AfterCommit | Assigned | Revoked | Now | Chance | Sleep | Report
 )  # fmt: skip
 
 R = TypeVar("R")

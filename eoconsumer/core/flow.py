@@ -11,7 +11,7 @@ from collections.abc import Iterable, Sequence
 from itertools import dropwhile
 
 from eoconsumer.core.batching import Batch, Bounds, Pace, gather
-from eoconsumer.core.commit import Commits
+from eoconsumer.core.doubts import Doubts
 from eoconsumer.core.effects import (
     Abort,
     Advance,
@@ -45,7 +45,7 @@ from eoconsumer.errors import (
 from eoconsumer.message import TopicPartition
 
 
-class Flow(Commits):
+class Flow(Doubts):
     """Everything that one reader decides."""
 
     def __init__(self, settings: Settings) -> None:
@@ -61,14 +61,17 @@ class Flow(Commits):
         while True:
             now: float = yield Now()
             yield from self._wake(now)
-            polled = yield Poll(*self._poll(now))
+            poll = Poll(*self._poll(now))
+            polled = yield poll
             if polled is None:
                 break
+            self.drained = self.drained or sum(map(len, polled.values())) < poll.messages
             for key, messages in polled.items():
                 if key in self.partitions and messages:
                     self.partitions[key].add(messages)
             now = yield Now()
             try:
+                yield from self.look_after(now)
                 yield from self.reclaim(now)
                 if self.advance_is_due(now):
                     yield from self.advance(self.unstored())

@@ -5,6 +5,7 @@ The rules:
 * Kafka's assignment makes a partition UNCLAIMED; only the store's claim makes it OWNED.
 * Messages are kept for OWNED and RESTING partitions only; everything else is dropped unseen.
 * A failed message sends its own partition to rest; the others go on.
+* A position that is in doubt is claimed again, and the claim looks whether it fits the log.
 * Whoever is fenced forgets what waits and must claim again; what Kafka takes away is GONE.
 """
 
@@ -15,7 +16,7 @@ from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from eoconsumer.core.effects import Run
-from eoconsumer.core.positions import DeadLetter, Move, Position
+from eoconsumer.core.positions import UNKNOWN, DeadLetter, Identity, Move, Position
 from eoconsumer.message import Message, TopicPartition
 
 
@@ -33,6 +34,7 @@ class Event(Enum):
 
     CLAIMED = auto()
     FENCED = auto()
+    DOUBTED = auto()
     FAILED = auto()
     RESTED = auto()
     REVOKED = auto()
@@ -45,6 +47,7 @@ TABLE: Mapping[tuple[State, Event], State] = {
     (State.UNCLAIMED, Event.REVOKED): State.GONE,
     (State.UNCLAIMED, Event.LOST): State.GONE,
     (State.OWNED, Event.FENCED): State.UNCLAIMED,
+    (State.OWNED, Event.DOUBTED): State.UNCLAIMED,
     (State.OWNED, Event.FAILED): State.RESTING,
     (State.OWNED, Event.REVOKED): State.GONE,
     (State.OWNED, Event.LOST): State.GONE,
@@ -52,6 +55,7 @@ TABLE: Mapping[tuple[State, Event], State] = {
     # What stands before the failed message goes on meanwhile, and may fail as well.
     (State.RESTING, Event.FAILED): State.RESTING,
     (State.RESTING, Event.FENCED): State.UNCLAIMED,
+    (State.RESTING, Event.DOUBTED): State.UNCLAIMED,
     (State.RESTING, Event.REVOKED): State.GONE,
     (State.RESTING, Event.LOST): State.GONE,
 }
@@ -63,13 +67,20 @@ class Partition:
 
     ``suspect`` is the first offset of a stretch of ``suspects`` messages in which one is known to
     fail; a stretch of one stands alone. ``fates`` holds what was decided about single offsets: a
-    dead letter, or None for a message that is skipped.
+    dead letter, or None for a message that is skipped. ``identity`` and ``last_epoch`` are those
+    of the log when it was claimed; ``leader_epoch`` is that of the last message handled.
+    ``unseen``: Kafka did not tell of it then; ``absences``: its topic was not there so often.
+    ``doubts`` counts since the last message, ``still`` the looks in which messages waited;
+    ``silent_at`` is the end of the log up to which there were none after all.
     """
 
     key: TopicPartition
     state: State = State.UNCLAIMED
     epoch: int = 0
+    identity: Identity = UNKNOWN
+    last_epoch: int | None = None
     position: int = 0
+    leader_epoch: int | None = None
     stored: int = 0
     fetched: int = 0
     pending: list[Message] = field(default_factory=list)
@@ -79,6 +90,11 @@ class Partition:
     suspects: int = 0
     tries: int = 0
     fates: dict[int, DeadLetter | None] = field(default_factory=dict)
+    unseen: bool = False
+    absences: int = 0
+    doubts: int = 0
+    still: int = 0
+    silent_at: int | None = None
 
     def on(self, event: Event) -> None:
         """Go where the table says; an event that the table does not know here is a bug."""
@@ -93,6 +109,8 @@ class Partition:
         self.on(Event.CLAIMED)
         self.epoch = position.epoch
         self.position = self.stored = self.fetched = position.next_offset
+        self.leader_epoch = position.leader_epoch
+        self.still = 0
 
     @property
     def live(self) -> bool:
@@ -147,11 +165,13 @@ class Partition:
             self.suspects = max(0, self.suspects - done)
             self.suspect = upto
             self.tries = 0
+        if done:
+            self.leader_epoch = self.pending[done - 1].leader_epoch
         del self.pending[:done]
         for offset in [o for o in self.fates if o < upto]:
             del self.fates[offset]
         self.position = upto
-        self.setbacks = 0
+        self.setbacks = self.doubts = self.still = 0
 
     def blame(self, offset: int | None, run: Run) -> bool:
         """Note a failure in ``run``; return whether it is known which message it was."""
@@ -169,9 +189,12 @@ class Partition:
         self.fates[offset] = fate
         self.suspects = self.tries = 0
 
-    def move(self, upto: int) -> Move:
-        """Return the step of the stored position to ``upto``."""
-        return Move(self.key, self.epoch, self.stored, upto)
+    def move(self, run: Run | None = None) -> Move:
+        """Return the step of the stored position behind ``run``, or behind all that is handled."""
+        if run is None:
+            return Move(self.key, self.epoch, self.stored, self.position, self.leader_epoch)
+        leader_epoch = run.messages[-1].leader_epoch
+        return Move(self.key, self.epoch, self.stored, run.upto, leader_epoch)
 
 
 def fit(messages: Sequence[Message], limit: int, size: int) -> tuple[Sequence[Message], int]:

@@ -10,17 +10,34 @@ from eoconsumer.message import Message, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
+class Identity:
+    """Which log a position belongs to; None where Kafka did not tell.
+
+    ``topic_id`` is given to a topic when it is created (KIP-516), ``cluster_id`` to a cluster.
+    """
+
+    topic_id: str | None = None
+    cluster_id: str | None = None
+
+
+UNKNOWN = Identity()
+
+
+@dataclass(frozen=True, slots=True)
 class Position:
     """The stored row of one partition, as its owner sees it after a claim.
 
     ``next_offset`` is the offset of the next message to read; ``epoch`` grows by one at each
     claim; ``handed_over`` says that Kafka's group holds the position (``positions="kafka"``).
+    ``leader_epoch`` is that of the last message before the position, where it is known.
     """
 
     next_offset: int
     epoch: int
     owner: str = ""
     handed_over: bool = False
+    identity: Identity = UNKNOWN
+    leader_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -31,12 +48,15 @@ class Start:
     so that partitions added later are known as such. Where ``replaces`` is an epoch, a row exists
     and its position is replaced, if it still has that epoch (a hand-over to or from Kafka's
     group); else a row that exists already is left as it is: somebody else made it meanwhile.
+    ``identity`` and ``leader_epoch`` are written with the position.
     """
 
     next_offset: int
     partitions: int
     handed_over: bool = False
     replaces: int | None = None
+    identity: Identity = UNKNOWN
+    leader_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)
@@ -53,12 +73,16 @@ class Claims:
 
 
 class Move(NamedTuple):
-    """One partition's step from ``expected`` to ``upto``, valid only under ``epoch``."""
+    """One partition's step from ``expected`` to ``upto``, valid only under ``epoch``.
+
+    ``leader_epoch`` is that of the last message before ``upto``; it is stored with the position.
+    """
 
     partition: TopicPartition
     epoch: int
     expected: int
     upto: int
+    leader_epoch: int | None = None
 
 
 @dataclass(frozen=True, slots=True)

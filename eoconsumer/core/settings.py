@@ -10,6 +10,8 @@ from eoconsumer.core.retry import RetryPolicy
 
 OnPoison: TypeAlias = Literal["stop", "skip", "bury"]
 Positions: TypeAlias = Literal["store", "kafka"]
+OnIdentityChange: TypeAlias = Literal["stop", "restart"]
+OnDataLoss: TypeAlias = Literal["stop", "continue"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -18,8 +20,10 @@ class Settings:
 
     ``start`` is "earliest", "latest", "error", "group", or milliseconds since the epoch.
     ``commit_batch`` is this reader's share: at most so many messages are repeated (at-least-once)
-    or given up (at-most-once) when the process dies.
+    or given up (at-most-once) when the process dies. ``group`` is for texts only.
     """
+
+    group: str = ""
 
     mode: Mode = Mode.EXACTLY_ONCE
     start: str | int = "earliest"
@@ -31,6 +35,9 @@ class Settings:
     commit_batch: int = 1_000
     commit_interval: float = 1.0
     positions: Positions = "store"
+    on_identity_change: OnIdentityChange = "stop"
+    on_data_loss: OnDataLoss = "stop"
+    identity_interval: float = 5.0
     mirror: bool = True
     mirror_interval: float = 1.0
     target_commit_time: float = 0.5

@@ -15,15 +15,18 @@ from confluent_kafka import (
 from confluent_kafka import Message as KafkaMessage
 from confluent_kafka import TopicPartition as KafkaPartition
 
+from eoconsumer.core.identity import Found, Sighting
 from eoconsumer.core.positions import Start
 from eoconsumer.errors import (
     BrokerError,
     ConfigurationError,
     EOConsumerError,
     OffsetOutOfRange,
+    PositionError,
     TopicGone,
 )
 from eoconsumer.kafka import start
+from eoconsumer.kafka.inspector import Inspector
 from eoconsumer.kafka.log import librdkafka_log
 from eoconsumer.kafka.settings import is_broker_side, is_incremental, refused, text
 from eoconsumer.message import RawMessage, TopicPartition
@@ -49,6 +52,8 @@ class KafkaSource:
         self._user_error = settings.get("error_cb")
         self._user_commit = settings.get("on_commit")
         self.commit_failed: Callable[[list[TopicPartition]], None] = lambda _: None
+        self.position_failed: Callable[[TopicPartition, PositionError], None] = lambda *_: None
+        self._inspector = Inspector(settings)
         callbacks = {"error_cb": self._error, "on_commit": self._committed}
         try:
             self._client = Consumer({"logger": librdkafka_log(), **settings, **callbacks})
@@ -85,6 +90,8 @@ class KafkaSource:
         """Return what is ready, at most ``messages``; wait up to ``seconds`` only for the first.
 
         ``Consumer.consume(n, timeout)`` waits for all ``n``; here nothing waits to fill a batch.
+        A partition that cannot be fetched from its position is named to ``position_failed``: the
+        messages of the others must not be lost with it.
         """
         if self._ended is not None:
             raise _fatal(self._ended)
@@ -95,14 +102,16 @@ class KafkaSource:
                 if got and messages > 1:
                     got += self._client.consume(messages - 1, 0)
         except KafkaException as error:
-            raise self._judge(error.args[0], None) or BrokerError(text(error)) from error
+            raise self._judge(error.args[0]) or BrokerError(text(error)) from error
         except RuntimeError as error:  # the client is closed
             raise BrokerError(str(error)) from error
         if any(m.error() is not None for m in got):
             for message in got:
                 told = message.error()
-                if told is not None and (judged := self._judge(told, message)):
-                    raise judged
+                if told is not None and not self._is_about_a_position(told, message):
+                    judged = self._judge(told)
+                    if judged is not None:
+                        raise judged
             got = [m for m in got if m.error() is None]
         return cast(list[RawMessage], got)
 
@@ -147,6 +156,18 @@ class KafkaSource:
     def resolve(self, policies: Mapping[TopicPartition, str | int]) -> dict[TopicPartition, Start]:
         """Turn start policies into offsets; see ``kafka.start``."""
         return start.resolve(self._client, policies)
+
+    def inspect(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, Sighting]:
+        """Ask what Kafka says of these partitions now; see ``kafka.inspector``."""
+        return self._inspector.inspect(keys)
+
+    def glance(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, Sighting] | None:
+        """Ask the same without waiting; None until the answer is here."""
+        return self._inspector.glance(keys)
+
+    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found]:
+        """Read the first message at or behind each offset, with a client of its own."""
+        return self._inspector.look_up(offsets)
 
     def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool) -> None:
         """Commit to the group; with ``wait`` raise ``BrokerError`` where Kafka refused.
@@ -221,26 +242,36 @@ class KafkaSource:
 
     # --- errors ------------------------------------------------------------------------------
 
-    def _judge(self, error: KafkaError, message: KafkaMessage | None) -> EOConsumerError | None:
+    def _is_about_a_position(self, error: KafkaError, message: KafkaMessage) -> bool:
+        """Whether ``error`` says that a partition cannot be fetched; then it is passed on."""
+        key = TopicPartition(message.topic() or "", message.partition() or 0)
+        code = error.code()
+        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
+            failed: PositionError = OffsetOutOfRange(
+                f"{key}: the stored position lies outside the log ({error.str()}). Nothing was "
+                "handled past it. Check the topic's retention, then set the position on purpose.",
+                partition=key,
+            )
+        elif code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
+            if key.topic.startswith("^"):
+                return True  # a pattern that matches no topic yet
+            failed = TopicGone(
+                f"{key} does not exist any more; nothing more of it was handled.", partition=key
+            )
+        else:
+            return False
+        self.position_failed(key, failed)
+        return True
+
+    def _judge(self, error: KafkaError) -> EOConsumerError | None:
         """Return what to raise for ``error``, or None where librdkafka goes on by itself."""
-        place = f"{message.topic()}[{message.partition()}]" if message is not None else "Kafka"
         code = error.code()
         if code == KafkaError._PARTITION_EOF:
             return None
-        if code == KafkaError.UNKNOWN_TOPIC_OR_PART and place.startswith("^"):
-            return None  # a pattern that matches no topic yet
-        if code in (KafkaError._AUTO_OFFSET_RESET, KafkaError.OFFSET_OUT_OF_RANGE):
-            return OffsetOutOfRange(
-                f"{place}: the stored position lies outside the log ({error.str()}). Nothing was "
-                "handled past it. Check the topic's retention, then set the position on purpose."
-            )
-        if code in (KafkaError.UNKNOWN_TOPIC_OR_PART, KafkaError._UNKNOWN_PARTITION):
-            return TopicGone(f"{place} does not exist any more; nothing more of it was handled.")
         if code == KafkaError._MAX_POLL_EXCEEDED:
             log.warning(
-                "%s: the handler took longer than max.poll.interval.ms; the partitions went to "
-                "another consumer and are claimed again. Make it faster or raise the setting.",
-                place,
+                "The handler took longer than max.poll.interval.ms; the partitions went to "
+                "another consumer and are claimed again. Make it faster or raise the setting."
             )
             return None
         if error.fatal():

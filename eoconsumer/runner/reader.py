@@ -11,6 +11,7 @@ from typing import Any
 
 from eoconsumer.core import effects as fx
 from eoconsumer.core.flow import Flow
+from eoconsumer.core.identity import Found, Sighting
 from eoconsumer.core.positions import Claims, Position, Start
 from eoconsumer.errors import BrokerError, EOConsumerError, Fenced, StoreError
 from eoconsumer.message import Message, RawMessage, TopicPartition
@@ -58,6 +59,7 @@ class Reader:
         """Read until stop is asked for; raises what the core could not recover from."""
         source, keeper = self.source, self._keeper
         source.commit_failed = self.flow.mirror_failed
+        source.position_failed = self.flow.position_failed
         try:
             source.subscribe(self._user.routes.topics, keeper.assigned, keeper.revoked, keeper.lost)
             keeper.start()
@@ -129,6 +131,15 @@ class Reader:
 
     def _resolve(self, effect: fx.Resolve) -> dict[TopicPartition, Start]:
         return self.source.resolve(effect.policies)
+
+    def _inspect(self, effect: fx.Inspect) -> dict[TopicPartition, Sighting]:
+        return self.source.inspect(effect.partitions)
+
+    def _glance(self, effect: fx.Glance) -> dict[TopicPartition, Sighting] | None:
+        return self.source.glance(effect.partitions)
+
+    def _look_up(self, effect: fx.LookUp) -> dict[TopicPartition, Found]:
+        return self.source.look_up(effect.offsets)
 
     def _assign(self, effect: fx.Assign) -> None:
         if effect.positions:
@@ -234,6 +245,9 @@ class Reader:
 _METHODS: dict[type, str] = {
     fx.Poll: "poll",
     fx.Resolve: "resolve",
+    fx.Inspect: "inspect",
+    fx.Glance: "glance",
+    fx.LookUp: "look_up",
     fx.Assign: "assign",
     fx.Pause: "pause",
     fx.Resume: "resume",

@@ -16,6 +16,8 @@ traces = logging.getLogger("eoconsumer.trace")
 
 _COUNTED = {
     "fenced": "fenced",
+    "doubted": "doubts",
+    "identity_changed": "identity_changes",
     "retry": "retries",
     "skipped": "skipped",
     "buried": "buried",
@@ -29,6 +31,12 @@ _LOGGED: dict[str, tuple[int, str]] = {
     "fenced": (
         logging.WARNING,
         "fenced: another consumer owns %(partition)s now; it was let go, nothing is lost",
+    ),
+    "doubted": (logging.WARNING, "%(partition)s is claimed again: %(reason)s"),
+    "identity_changed": (logging.ERROR, "it goes on at %(position)s all the same: %(error)s"),
+    "data_lost": (
+        logging.ERROR,
+        "%(missing)s messages are missing; it goes on at %(position)s all the same: %(error)s",
     ),
     "retry": (
         logging.WARNING,
@@ -99,6 +107,8 @@ class Watch:
             self._positions.update({run.partition: run.upto for run in runs})
         elif name == "in_doubt_resolved":
             self._add("in_doubt_committed" if details["committed"] else "in_doubt_repeated", 1)
+        elif name == "data_lost":
+            self._add("missing", details["missing"])
         elif name in _COUNTED:
             self._add(_COUNTED[name], 1)
         if name == "claimed":

@@ -13,7 +13,7 @@ from dataclasses import dataclass
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from eoconsumer.core.positions import Claims, DeadLetter, Move, Position, Start
+from eoconsumer.core.positions import UNKNOWN, Claims, DeadLetter, Identity, Move, Position, Start
 from eoconsumer.errors import Fenced, HandlerMisuse, TransientStoreError
 from eoconsumer.message import TopicPartition
 
@@ -33,6 +33,13 @@ class Row:
     epoch: int
     owner: str
     handed_over: bool = False
+    identity: Identity = UNKNOWN
+    leader_epoch: int | None = None
+
+    def begin(self, start: Start) -> None:
+        """Stand where ``start`` says, in the log that it names."""
+        self.next_offset, self.handed_over = start.next_offset, start.handed_over
+        self.identity, self.leader_epoch = start.identity, start.leader_epoch
 
 
 class MemorySession:
@@ -86,7 +93,7 @@ class MemoryStore:
             if row is None or not self.ours(row, move):
                 gone.append(move.partition)
             else:
-                row.next_offset = move.upto
+                row.next_offset, row.leader_epoch = move.upto, move.leader_epoch
         return gone
 
 
@@ -108,10 +115,12 @@ class MemoryStoreSession:
         with store.lock:
             for partition, start in starts.items():
                 key = Key(self._group, partition)
-                row = store.rows.setdefault(key, Row(start.next_offset, 0, "", start.handed_over))
-                if row.epoch == start.replaces:
-                    row.next_offset, row.handed_over = start.next_offset, start.handed_over
-                store.known.setdefault((self._group, partition.topic), start.partitions)
+                is_new = key not in store.rows
+                row = store.rows.setdefault(key, Row(start.next_offset, 0, ""))
+                if is_new or row.epoch == start.replaces:
+                    row.begin(start)
+                if start.partitions:
+                    store.known.setdefault((self._group, partition.topic), start.partitions)
             for partition in partitions:
                 found = store.rows.get(Key(self._group, partition))
                 if found is not None:
@@ -235,4 +244,6 @@ class MemoryTransaction:
 
 
 def _position(row: Row) -> Position:
-    return Position(row.next_offset, row.epoch, row.owner, row.handed_over)
+    return Position(
+        row.next_offset, row.epoch, row.owner, row.handed_over, row.identity, row.leader_epoch
+    )

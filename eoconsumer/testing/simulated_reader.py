@@ -6,7 +6,8 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eoconsumer.core import effects as fx
-from eoconsumer.core.positions import Claims, Position, Start
+from eoconsumer.core.identity import Found, Sighting
+from eoconsumer.core.positions import Claims, Identity, Position, Start
 from eoconsumer.errors import CommitInDoubt, EOConsumerError, Fenced, TransientStoreError
 from eoconsumer.message import Message, TopicPartition
 from eoconsumer.stores.memory import MemoryStoreSession, MemoryTransaction
@@ -16,6 +17,7 @@ if TYPE_CHECKING:
     from eoconsumer.testing.simulator import World
 
 GROUP = "simulated"
+TOPIC = Identity("simulated", "simulated")
 EFFECTS = "effects"
 Place: TypeAlias = tuple[TopicPartition, int]
 
@@ -169,6 +171,18 @@ class SimulatedReader:
 
     def _resolve(self, effect: fx.Resolve, _: str | None) -> dict[TopicPartition, Start]:
         return {key: Start(0, self.world.plan.partitions) for key in effect.policies}
+
+    def _inspect(
+        self, effect: fx.Inspect | fx.Glance, _: str | None
+    ) -> dict[TopicPartition, Sighting]:
+        return {key: Sighting(TOPIC, 0, self.world.log.end(key), 0) for key in effect.partitions}
+
+    def _glance(self, effect: fx.Glance, _: str | None) -> dict[TopicPartition, Sighting] | None:
+        return self._inspect(effect, None) if self.world.chance.random() < 0.5 else None
+
+    def _lookup(self, effect: fx.LookUp, _: str | None) -> dict[TopicPartition, Found]:
+        fetched = {key: self.world.log.fetch(key, at, 1) for key, at in effect.offsets.items()}
+        return {key: Found(m[0].offset, m[0].leader_epoch) for key, m in fetched.items() if m}
 
     def _assign(self, effect: fx.Assign, _: str | None) -> None:
         self.member.fetching.update(effect.positions)

@@ -96,6 +96,7 @@ class World:
             commit_batch=self.chance.randint(1, 4),
             commit_interval=self.chance.choice((0.0, 1.0)),
             commit_timeout=self.chance.choice((0.0, 1.0)),
+            identity_interval=1.0,
             mirror=False,
         )
         self.unfinished = set(self.log.messages)

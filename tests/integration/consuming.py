@@ -69,9 +69,12 @@ def claimed(partitions: int = 1) -> Callable[[Snapshot], bool]:
 
 
 @contextmanager
-def running(consumer: Consumer) -> Iterator[Consumer]:
-    """Run ``consumer`` on another thread, and stop it; raise what it raised."""
-    raised: list[BaseException] = []
+def running(consumer: Consumer, errors: list[BaseException] | None = None) -> Iterator[Consumer]:
+    """Run ``consumer`` on another thread, and stop it.
+
+    What it raised is raised here, or added to ``errors``.
+    """
+    raised = [] if errors is None else errors
 
     def run() -> None:
         try:
@@ -86,7 +89,7 @@ def running(consumer: Consumer) -> Iterator[Consumer]:
     finally:
         consumer.stop()
         thread.join(DEADLINE)
-        if raised:  # it tells why a test waited in vain, too
+        if raised and errors is None:  # it tells why a test waited in vain, too
             raise raised[0]
         assert not thread.is_alive(), "the consumer did not stop"
 

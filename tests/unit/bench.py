@@ -8,7 +8,8 @@ from typing import Any, TypeVar
 
 from eoconsumer.core import effects as fx
 from eoconsumer.core.flow import Flow
-from eoconsumer.core.positions import Start
+from eoconsumer.core.identity import Found, Sighting
+from eoconsumer.core.positions import Identity, Start
 from eoconsumer.core.settings import Settings
 from eoconsumer.message import Message, Record, TopicPartition
 from eoconsumer.stores.memory import Key, MemoryStore, MemoryTransaction
@@ -16,6 +17,7 @@ from eoconsumer.stores.memory import Key, MemoryStore, MemoryTransaction
 R = TypeVar("R")
 P0, P1, P2 = (TopicPartition("moves", n) for n in range(3))
 GROUP = "ledger"
+HERE = Identity("first-life", "cluster")
 
 
 def messages(offsets: Iterable[int], key: TopicPartition = P0, size: int = 1) -> list[Message]:
@@ -54,6 +56,9 @@ class Bench:
         self.polls: deque[Mapping[TopicPartition, Sequence[Message]]] = deque()
         self.transaction: MemoryTransaction | None = None
         self.clock = 0.0
+        self.log = Sighting(HERE, 0, 10_000, 0)  # what Kafka says of each partition
+        self.logs: dict[TopicPartition, Sighting | None] = {}  # where it says something else
+        self.found: dict[TopicPartition, Found] = {}
 
     # --- what a test asks for -----------------------------------------------------------------
 
@@ -137,6 +142,16 @@ class Bench:
             for key, policy in resolve.policies.items()
         }
         return {key: Start(offset, 2) for key, offset in found.items() if offset is not None}
+
+    def inspect(self, asked: fx.Inspect | fx.Glance) -> dict[TopicPartition, Sighting]:
+        said = {key: self.logs.get(key, self.log) for key in asked.partitions}
+        return {key: sighting for key, sighting in said.items() if sighting is not None}
+
+    def glance(self, glance: fx.Glance) -> object:
+        return self.inspect(glance)
+
+    def lookup(self, look_up: fx.LookUp) -> dict[TopicPartition, Found]:
+        return {key: found for key, found in self.found.items() if key in look_up.offsets}
 
     def commitgroup(self, commit: fx.CommitGroup) -> None:
         self.group.update(commit.positions)

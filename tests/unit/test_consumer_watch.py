@@ -28,6 +28,9 @@ REPORTS: dict[str, dict[str, Any]] = {
     "in_doubt_resolved": {"committed": True, "tries": 1},
     "advance_failed": {"error": ERROR},
     "release_failed": {"error": ERROR},
+    "doubted": {"partition": P0, "reason": "its topic has another id"},
+    "identity_changed": {"partition": P0, "error": ERROR, "position": 0},
+    "data_lost": {"partition": P0, "error": ERROR, "position": 17, "missing": 7},
     "stage_failed": {"error": ERROR, "messages": 2},
     "restarted": {"error": ERROR, "attempt": 1, "delay": 0.5},
 }

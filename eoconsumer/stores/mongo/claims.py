@@ -98,7 +98,10 @@ class Claimer:
         return database.command(name, value, session=self._session, **arguments)
 
     def _owned(self) -> Document:
+        # A version that does not know leader epochs has moved positions without them.
+        known = {"$gte": ["$version", VERSION]}
         return {
+            "leader_epoch": {"$cond": [known, "$leader_epoch", None]},
             "epoch": {"$add": [{"$ifNull": ["$epoch", Int64(0)]}, 1]},
             "owner": {"$literal": self._owner},
             "lsid": self._lsid,
@@ -112,8 +115,12 @@ class Claimer:
         values = {
             "next_offset": {"$cond": [fits, Int64(start.next_offset), "$next_offset"]},
             "handed_over": {"$cond": [fits, start.handed_over, "$handed_over"]},
+            "topic_id": {"$cond": [fits, _plain(start.identity.topic_id), "$topic_id"]},
+            "cluster_id": {"$cond": [fits, _plain(start.identity.cluster_id), "$cluster_id"]},
         }
-        written = [{"$set": values | self._owned()}]
+        owned = self._owned()
+        epoch = {"$cond": [fits, _plain(start.leader_epoch), owned["leader_epoch"]]}
+        written = [{"$set": owned | values | {"leader_epoch": epoch}}]
         return {"q": {"_id": self._rows.key(key)}, "u": written, "upsert": True}
 
     def _topics(self, starts: Starts) -> list[Document]:
@@ -163,3 +170,8 @@ class Claimer:
             log.warning("Could not end the session of %s, which holds %s: %s", owner, held, error)
         else:
             log.warning("Ended the session of former owner %s, which held %s", owner, held)
+
+
+def _plain(value: object) -> Document:
+    """Return ``value`` as it is: not as a field's name, should it begin with ``$``."""
+    return {"$literal": value}

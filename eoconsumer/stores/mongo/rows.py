@@ -3,7 +3,7 @@
 ::
 
     {_id: {group, topic, partition, lane}, next_offset, epoch, owner, lsid, handed_over,
-     updated_at, version}
+     topic_id, cluster_id, leader_epoch, updated_at, version}
     {_id: {group, topic}, partitions}      how many partitions there were when first seen
 """
 
@@ -18,14 +18,14 @@ from bson.max_key import MaxKey
 from pymongo import UpdateOne
 from pymongo.collection import Collection
 
-from eoconsumer.core.positions import Move, Position
+from eoconsumer.core.positions import Identity, Move, Position
 from eoconsumer.errors import Fenced
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo.concerns import READ_SECONDS, Document
 from eoconsumer.stores.mongo.guard import GuardedSession
 from eoconsumer.stores.mongo.translation import translated
 
-VERSION = 1
+VERSION = 2
 
 #: How long we try to tell that we let go: who claims next manages without.
 RELEASE_SECONDS = 2.0
@@ -103,7 +103,10 @@ class Rows:
                     "next_offset": move.expected,
                 },
                 {
-                    "$set": {"next_offset": Int64(move.upto)},
+                    "$set": {
+                        "next_offset": Int64(move.upto),
+                        "leader_epoch": move.leader_epoch,
+                    },
                     "$currentDate": {"updated_at": True},
                 },
             )
@@ -146,6 +149,8 @@ def position(row: Mapping[str, Any]) -> Position:
         epoch=int(row["epoch"]),
         owner=row.get("owner") or "",
         handed_over=row.get("handed_over", False),
+        identity=Identity(row.get("topic_id"), row.get("cluster_id")),
+        leader_epoch=row.get("leader_epoch"),
     )
 
 

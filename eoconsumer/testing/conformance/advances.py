@@ -6,7 +6,7 @@ from __future__ import annotations
 
 import pytest
 
-from eoconsumer.core.positions import Move
+from eoconsumer.core.positions import Identity, Move, Start
 from eoconsumer.errors import Fenced
 from eoconsumer.protocols import Store
 from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, owner, step
@@ -25,6 +25,24 @@ class AdvanceConformance(Contract):
 
         after = store.open("ledger", "second").claim([ORDERS], {})
         assert after.positions[ORDERS].next_offset == 42
+
+    @pytest.mark.requirement("N6")
+    @pytest.mark.parametrize("leader_epoch", [7, None])
+    def test_the_leader_epoch_moves_with_the_position_and_the_identity_stays(
+        self, store: Store, leader_epoch: int | None
+    ) -> None:
+        session = store.open("ledger", "first")
+        here = Identity("topic", "cluster")
+        start = Start(41, partitions=1, identity=here, leader_epoch=6)
+        rows = dict(session.claim([ORDERS], {ORDERS: start}).positions)
+
+        move = step(ORDERS, rows, 42)._replace(leader_epoch=leader_epoch)
+        session.advance([move])
+        with session.transaction() as transaction:
+            transaction.advance([move._replace(expected=42, upto=43)])
+
+        row = session.positions([ORDERS])[ORDERS]
+        assert (row.next_offset, row.identity, row.leader_epoch) == (43, here, leader_epoch)
 
     def test_offsets_use_all_of_63_bits(self, store: Store) -> None:
         session, rows = owner(store, "first", {ORDERS: 2**62})

@@ -9,7 +9,7 @@ from threading import Barrier
 
 import pytest
 
-from eoconsumer.core.positions import Claims, Position, Start
+from eoconsumer.core.positions import UNKNOWN, Claims, Identity, Position, Start
 from eoconsumer.message import TopicPartition
 from eoconsumer.protocols import Store, StoreSession
 from eoconsumer.testing.conformance.contract import (
@@ -20,6 +20,8 @@ from eoconsumer.testing.conformance.contract import (
     patiently,
     step,
 )
+
+HERE = Identity("-topic", "$cluster")  # ids are base64; a store must not take one for its own
 
 
 class ClaimConformance(Contract):
@@ -116,6 +118,45 @@ class ClaimConformance(Contract):
         row = session.claim([ORDERS], {ORDERS: start}).positions[ORDERS]
 
         assert (row.next_offset, row.handed_over) == (42, False)
+
+    @pytest.mark.requirement("N6")
+    def test_a_start_is_stored_with_the_identity_and_the_leader_epoch_of_its_log(
+        self, store: Store
+    ) -> None:
+        session = store.open("ledger", "first")
+        start = Start(42, partitions=1, identity=HERE, leader_epoch=7)
+
+        claimed = session.claim([ORDERS], {ORDERS: start}).positions[ORDERS]
+        again = store.open("ledger", "second").claim([ORDERS], {}).positions[ORDERS]
+
+        for row in (claimed, again):
+            assert (row.next_offset, row.identity, row.leader_epoch) == (42, HERE, 7)
+
+    @pytest.mark.requirement("N6")
+    def test_a_start_that_replaces_a_position_replaces_its_identity(self, store: Store) -> None:
+        session = store.open("ledger", "first")
+        start = Start(42, partitions=1, identity=Identity("old", "old"), leader_epoch=7)
+        row = session.claim([ORDERS], {ORDERS: start}).positions[ORDERS]
+
+        start = Start(0, partitions=1, replaces=row.epoch, identity=HERE)
+        row = session.claim([ORDERS], {ORDERS: start}).positions[ORDERS]
+        assert (row.next_offset, row.identity, row.leader_epoch) == (0, HERE, None)
+
+        start = Start(5, partitions=1, replaces=row.epoch)
+        row = session.claim([ORDERS], {ORDERS: start}).positions[ORDERS]
+        assert (row.next_offset, row.identity) == (5, UNKNOWN)
+
+    @pytest.mark.requirement("N6")
+    def test_a_start_that_comes_too_late_leaves_the_identity_alone(self, store: Store) -> None:
+        session = store.open("ledger", "first")
+        start = Start(42, partitions=1, identity=HERE, leader_epoch=7)
+        row = session.claim([ORDERS], {ORDERS: start}).positions[ORDERS]
+        other = Identity("another", "another")
+
+        for late in (None, row.epoch - 1):
+            start = Start(0, partitions=1, replaces=late, identity=other, leader_epoch=1)
+            row = session.claim([ORDERS], {ORDERS: start}).positions[ORDERS]
+            assert (row.next_offset, row.identity, row.leader_epoch) == (42, HERE, 7)
 
     @pytest.mark.requirement("S3-10")
     def test_the_number_of_partitions_at_the_first_start_is_remembered(self, store: Store) -> None:

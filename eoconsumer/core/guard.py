@@ -1,0 +1,93 @@
+"""Nothing is fetched before its position is known to fit the log, or where to go on instead."""
+
+from __future__ import annotations
+
+from collections.abc import Mapping
+from dataclasses import dataclass
+
+from eoconsumer.core import identity
+from eoconsumer.core.effects import Effects, Inspect, LookUp, Report
+from eoconsumer.core.identity import Found, Sighting
+from eoconsumer.core.partition import Partition
+from eoconsumer.core.positions import Position
+from eoconsumer.core.settings import Settings
+from eoconsumer.errors import BrokerError, PositionError
+from eoconsumer.message import TopicPartition
+
+Wanted = Mapping[TopicPartition, Position]
+Sightings = Mapping[TopicPartition, Sighting]
+
+
+@dataclass(frozen=True, slots=True)
+class Checked:
+    """From where a partition may be fetched; ``error`` is what the settings pass over."""
+
+    position: Position
+    error: PositionError | None
+
+
+class Guard:
+    """Holds the positions of a reader's partitions against what Kafka says."""
+
+    def __init__(self, settings: Settings) -> None:
+        """Own nothing yet."""
+        self.settings = settings
+        self.partitions: dict[TopicPartition, Partition] = {}
+
+    def check(self, wanted: Wanted) -> Effects[dict[TopicPartition, Checked]]:
+        """Return from where each may be fetched; left out is what Kafka does not tell of now.
+
+        Raises ``PositionError`` where a position does not fit and the settings say to stop.
+        """
+        seen: Sightings = yield Inspect(tuple(wanted))
+        messages = yield from self._look_up(wanted, seen)
+        results = {}
+        for key, row in wanted.items():
+            sighting = seen.get(key, Sighting())
+            error = self._wrong(key, row, sighting, messages.get(key))
+            if error is not None and not identity.allowed(error, self.settings):
+                raise error
+            partition = self.partitions[key]
+            position = identity.settled(row, sighting, error)
+            partition.unseen = position is None
+            if position is not None:
+                partition.identity, partition.last_epoch = position.identity, sighting.leader_epoch
+                results[key] = Checked(position, error)
+        return results
+
+    def _look_up(self, wanted: Wanted, seen: Sightings) -> Effects[Mapping[TopicPartition, Found]]:
+        """Read the last message handled, where the partition has had another leader since."""
+        offsets = {
+            key: row.next_offset - 1
+            for key, row in wanted.items()
+            if key in seen and identity.is_later(seen[key].leader_epoch, row.leader_epoch)
+        }
+        return (yield LookUp(offsets)) if offsets else {}
+
+    def _wrong(
+        self, key: TopicPartition, row: Position, seen: Sighting, last: Found | None
+    ) -> PositionError | None:
+        partition = self.partitions[key]
+        partition.absences = 0 if seen.exists else partition.absences + 1
+        # Twice: a broker that has just started may not know of a topic yet.
+        if partition.absences > 1 and self.settings.on_identity_change == "stop":
+            return identity.gone(key)
+        return identity.trouble(key, row, seen, last, self.settings.group)
+
+    def pass_over(self, results: Mapping[TopicPartition, Checked]) -> Effects[None]:
+        """Tell what the settings passed over; raises ``BrokerError`` where a new client is due."""
+        other: PositionError | None = None
+        for key, found in results.items():
+            error = found.error
+            if error is None:
+                continue
+            details = {"partition": key, "error": error, "position": found.position.next_offset}
+            if isinstance(error, identity.OTHER_LOG):
+                other = error
+                yield Report("identity_changed", details)
+            else:
+                yield Report("data_lost", {**details, "missing": error.missing})
+        if other is not None:
+            # A client that knew the topic's former life may wait for its leader for ever: it takes
+            # the leader epochs of the new life for old news (librdkafka 2.16).
+            raise BrokerError(f"The reader begins anew with another client. {other}") from other

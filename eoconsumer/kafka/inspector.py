@@ -1,0 +1,163 @@
+"""What Kafka says of a partition: which topic it is, of which cluster, and where its log ends."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Mapping, Sequence
+from concurrent.futures import Future
+from contextlib import closing
+from dataclasses import dataclass
+from typing import Any, TypeVar, cast
+
+from confluent_kafka import (
+    Consumer,
+    KafkaError,
+    KafkaException,
+    TopicCollection,
+)
+from confluent_kafka import TopicPartition as KafkaPartition
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # OffsetSpec is public
+    AdminClient,
+    OffsetSpec,
+)
+
+from eoconsumer.core.identity import Found, Sighting
+from eoconsumer.core.positions import Identity
+from eoconsumer.kafka.check import admin
+from eoconsumer.kafka.log import librdkafka_log
+from eoconsumer.message import TopicPartition
+
+log = logging.getLogger("eoconsumer.kafka")
+T = TypeVar("T")
+
+#: How long to wait for an answer, and for the messages of a look-up.
+SECONDS = 5.0
+#: The id of a topic from before there were ids (KIP-516).
+_NO_ID = "AAAAAAAAAAAAAAAAAAAAAA"
+_SPECS = cast(Any, OffsetSpec)  # its class methods have no types
+_LOOK_UP: dict[str, Any] = {
+    "enable.partition.eof": True,
+    "fetch.wait.max.ms": 100,
+    "fetch.message.max.bytes": 65_536,
+}
+#: What belongs to the reader's own client alone.
+_NOT_OURS = ("group.instance.id", "on_commit", "stats_cb", "statistics.interval.ms")
+
+
+class Inspector:
+    """Asks with an admin client of its own, so that it needs no place in the reader's poll."""
+
+    def __init__(self, settings: Mapping[str, Any]) -> None:
+        """Ask with the ``settings`` of a consumer; connects at the first question."""
+        self._settings = settings
+        self._client: AdminClient | None = None
+        self._question: Question | None = None
+
+    def inspect(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, Sighting]:
+        """Return what Kafka says, after ``SECONDS`` at most; what it does not tell is left out."""
+        seen = self._ask(keys).answer(SECONDS)
+        untold = [key for key in keys if key not in seen or seen[key].low is None]
+        if untold:
+            self._client = None  # it may know the leaders of a topic's former life
+            log.warning("Kafka does not tell of %s; it is asked again", ", ".join(map(str, untold)))
+        return seen
+
+    def glance(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, Sighting] | None:
+        """Ask without waiting; return None until the answer is here. Then ask anew."""
+        if self._question is None:
+            self._question = self._ask(keys)
+        if not self._question.is_answered():
+            return None
+        question, self._question = self._question, None
+        return question.answer(0)
+
+    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found]:
+        """Read the first message at or behind each offset, within ``SECONDS``."""
+        own = {name: value for name, value in self._settings.items() if name not in _NOT_OURS}
+        own |= _LOOK_UP | {"logger": librdkafka_log(), "error_cb": lambda _: None}
+        found: dict[TopicPartition, Found] = {}
+        asked = set(offsets)
+        until = time.monotonic() + SECONDS
+        with closing(Consumer(own)) as client:
+            client.assign([KafkaPartition(*key, offset) for key, offset in offsets.items()])
+            while asked and (left := until - time.monotonic()) > 0:
+                message = client.poll(left)
+                if message is None:
+                    continue
+                key = TopicPartition(message.topic() or "", message.partition() or 0)
+                if message.error() is None and key in asked:
+                    found[key] = Found(message.offset() or 0, message.leader_epoch())
+                asked.discard(key)
+        return found
+
+    def _ask(self, keys: Sequence[TopicPartition]) -> Question:
+        if self._client is None:
+            self._client = admin(self._settings)
+        client = self._client
+        partitions = {key: KafkaPartition(*key) for key in keys}
+
+        def offsets(spec: Any) -> dict[TopicPartition, Future[Any]]:
+            asked = dict.fromkeys(partitions.values(), spec)
+            futures = client.list_offsets(asked, request_timeout=SECONDS)
+            return {key: futures[partition] for key, partition in partitions.items()}
+
+        topics = TopicCollection(sorted({key.topic for key in keys}))
+        return Question(
+            cluster=client.describe_cluster(request_timeout=SECONDS),
+            topics=client.describe_topics(topics, request_timeout=SECONDS),
+            low=offsets(_SPECS.earliest()),
+            high=offsets(_SPECS.latest()),
+        )
+
+
+@dataclass(frozen=True, slots=True)
+class Question:
+    """What was asked, all at once."""
+
+    cluster: Future[Any]
+    topics: Mapping[str, Future[Any]]
+    low: Mapping[TopicPartition, Future[Any]]
+    high: Mapping[TopicPartition, Future[Any]]
+
+    def is_answered(self) -> bool:
+        """Whether every answer is here."""
+        futures = [self.cluster, *self.topics.values(), *self.low.values(), *self.high.values()]
+        return all(future.done() for future in futures)
+
+    def answer(self, seconds: float) -> dict[TopicPartition, Sighting]:
+        """Wait up to ``seconds`` and return what is told; a partition without a topic is left out.
+
+        Where only the ends of a log are not told (it has no leader at present) they are None.
+        """
+        until = time.monotonic() + seconds
+        cluster = _told(self.cluster, until)
+        cluster_id = None if isinstance(cluster, KafkaError | None) else cluster.cluster_id
+        seen = {}
+        for key, low in self.low.items():
+            topic = _told(self.topics[key.topic], until)
+            first, last = _told(low, until), _told(self.high[key], until)
+            if isinstance(topic, KafkaError):
+                if topic.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
+                    seen[key] = Sighting(Identity(None, cluster_id), exists=False)
+            elif topic is not None:
+                ends_told = not isinstance(first, KafkaError | None)
+                ends_told = ends_told and not isinstance(last, KafkaError | None)
+                topic_id = str(topic.topic_id)
+                identity = Identity(None if topic_id == _NO_ID else topic_id, cluster_id)
+                seen[key] = (
+                    Sighting(identity, first.offset, last.offset, last.leader_epoch)
+                    if ends_told
+                    else Sighting(identity)
+                )
+        return seen
+
+
+def _told(future: Future[Any], until: float) -> Any:
+    """Return the answer, a ``KafkaError``, or None where there is none in time."""
+    try:
+        return future.result(max(0.0, until - time.monotonic()))
+    except KafkaException as error:
+        return error.args[0]
+    except TimeoutError:
+        return None
