@@ -5,14 +5,16 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from confluent_kafka import KafkaException, TopicPartition
+from bson.int64 import Int64
+from confluent_kafka import KafkaException
+from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 from consuming import Keep, claimed, committed, kept, places, positions, rows, running, within
 from pymongo.database import Database
 from trial import Document, Fill, eventually
 
 from eoconsumer import Consumer, Events
-from eoconsumer.core.positions import Identity
+from eoconsumer.core.positions import Identity, Start
 from eoconsumer.errors import (
     ClusterChanged,
     LogTruncated,
@@ -21,6 +23,7 @@ from eoconsumer.errors import (
     TopicGone,
     TopicRecreated,
 )
+from eoconsumer.message import TopicPartition
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.memory import MemoryStore, Row
 from eoconsumer.stores.mongo import MongoStore
@@ -77,7 +80,7 @@ class Topic:
 
     def drop_before(self, offset: int) -> None:
         """Delete the messages before ``offset``, as retention does."""
-        place = TopicPartition(self.name, 0, offset)
+        place = KafkaPartition(self.name, 0, offset)
         self.admin.delete_records([place])[place].result()
 
     @property
@@ -277,6 +280,22 @@ def test_the_row_in_the_database_has_topic_cluster_and_leader_epoch(
     assert row["cluster_id"] == admin.list_topics(topic).cluster_id
     assert len(row["topic_id"]) == 22
     assert row["leader_epoch"] == 0
+
+
+@pytest.mark.requirement("N6")
+def test_a_leader_epoch_is_not_believed_after_an_older_version_has_moved_the_position(
+    store: MongoStore, database: Database[Document]
+) -> None:
+    key = TopicPartition("orders", 0)
+    session = store.open("ledger", "first")
+    session.claim([key], {key: Start(5, 1, identity=Identity("topic"), leader_epoch=3)})
+    database["eoconsumer_offsets"].update_one(
+        {"_id.partition": 0}, {"$set": {"next_offset": Int64(9), "version": 1}}
+    )
+
+    row = session.claim([key], {}).positions[key]
+
+    assert (row.next_offset, row.identity, row.leader_epoch) == (9, Identity("topic"), None)
 
 
 # --- a running consumer -------------------------------------------------------------------------
