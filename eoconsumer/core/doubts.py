@@ -20,7 +20,7 @@ from eoconsumer.message import TopicPartition
 #: Looks in which a partition stands still before messages are searched for behind its position.
 STILL = 3
 #: Doubts without a message in between before the reader gives up.
-PATIENCE = 3
+PATIENCE = 2
 
 #: None: another leader has taken over, which may have had a shorter log.
 Reasons: TypeAlias = dict[TopicPartition, EOConsumerError | None]
@@ -88,7 +88,8 @@ class Doubts(Commits):
         if not self._marks:
             live = {key: p for key, p in self.partitions.items() if p.live}
             self._marks = {key: Mark(p.epoch, p.position) for key, p in live.items()}
-        answer = (yield Glance(tuple(self._marks))) if self._marks else {}
+        keys = tuple(self._marks.keys() | self.absent)
+        answer = (yield Glance(keys)) if keys else {}
         if answer is None:
             return {}
         seen: Sightings = answer
@@ -97,9 +98,11 @@ class Doubts(Commits):
         reasons: Reasons = {}
         waiting: dict[TopicPartition, int] = {}
         for key, sighting in seen.items():
+            if self.is_gone(key, sighting):
+                raise identity.gone(key)
             partition = self._live(key)
-            if partition is None or partition.epoch != marks[key].epoch:
-                continue  # claimed again meanwhile, with a look of its own
+            if partition is None or key not in marks or partition.epoch != marks[key].epoch:
+                continue  # claimed since, with a look of its own
             error = self._compared(partition, marks[key], sighting)
             if error is not None:
                 reasons[key] = error
@@ -117,8 +120,6 @@ class Doubts(Commits):
         lost. Where it really is missing, the client complains.
         """
         group = self.settings.group
-        if not seen.exists:
-            return identity.gone(partition.key)
         return identity.changed(partition.key, partition.identity, seen.identity, group) or (
             identity.outside(partition.key, mark.position, seen, group)
             if seen.high is not None and mark.position > seen.high

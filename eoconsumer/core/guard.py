@@ -33,6 +33,7 @@ class Guard:
         """Own nothing yet."""
         self.settings = settings
         self.partitions: dict[TopicPartition, Partition] = {}
+        self.absent: set[TopicPartition] = set()  # their topic was not there at the last look
 
     def check(self, wanted: Wanted) -> Effects[dict[TopicPartition, Checked]]:
         """Return from where each may be fetched; left out is what Kafka does not tell of now.
@@ -67,12 +68,15 @@ class Guard:
     def _wrong(
         self, key: TopicPartition, row: Position, seen: Sighting, last: Found | None
     ) -> PositionError | None:
-        partition = self.partitions[key]
-        partition.absences = 0 if seen.exists else partition.absences + 1
-        # Twice: a broker that has just started may not know of a topic yet.
-        if partition.absences > 1 and self.settings.on_identity_change == "stop":
+        if self.is_gone(key, seen):
             return identity.gone(key)
         return identity.trouble(key, row, seen, last, self.settings.group)
+
+    def is_gone(self, key: TopicPartition, seen: Sighting) -> bool:
+        """Whether a second look says so: a broker may not know of a topic yet; and we may wait."""
+        again = key in self.absent
+        (self.absent.discard if seen.exists else self.absent.add)(key)
+        return again and not seen.exists and self.settings.on_identity_change == "stop"
 
     def pass_over(self, results: Mapping[TopicPartition, Checked]) -> Effects[None]:
         """Tell what the settings passed over; raises ``BrokerError`` where a new client is due."""

@@ -69,7 +69,7 @@ class Partition:
     fail; a stretch of one stands alone. ``fates`` holds what was decided about single offsets: a
     dead letter, or None for a message that is skipped. ``identity`` and ``last_epoch`` are those
     of the log when it was claimed; ``leader_epoch`` is that of the last message handled.
-    ``unseen``: Kafka did not tell of it then; ``absences``: its topic was not there so often.
+    ``unseen``: Kafka did not tell of it then.
     ``doubts`` counts since the last message, ``still`` the looks in which messages waited;
     ``silent_at`` is the end of the log up to which there were none after all.
     """
@@ -91,7 +91,6 @@ class Partition:
     tries: int = 0
     fates: dict[int, DeadLetter | None] = field(default_factory=dict)
     unseen: bool = False
-    absences: int = 0
     doubts: int = 0
     still: int = 0
     silent_at: int | None = None

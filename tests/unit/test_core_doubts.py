@@ -87,9 +87,32 @@ def test_a_topic_that_is_deleted_is_noticed_and_asked_for_again() -> None:
     bench = Looking()
     bench.logs[P0] = Sighting(exists=False)
     bench.look()
-    assert bench.flow.partitions[P0].state is State.UNCLAIMED
     with pytest.raises(TopicGone):
         bench.look()
+
+
+def test_a_topic_that_is_deleted_is_noticed_also_when_kafka_has_taken_its_partitions() -> None:
+    bench = Looking()
+    bench.logs[P0] = Sighting(exists=False)
+    bench.look()
+    bench.run(bench.flow.revoked([P0, P1]))
+    with pytest.raises(TopicGone):
+        bench.look()
+
+
+def test_a_topic_that_was_away_for_one_look_is_not_gone() -> None:
+    bench = Looking()
+    for seen in (Sighting(exists=False), bench.log) * 3:
+        bench.logs[P0] = seen
+        bench.look()
+    assert bench.claimed == []
+
+
+def test_with_restart_a_topic_that_is_gone_is_looked_for() -> None:
+    bench = Looking(on_identity_change="restart")
+    bench.logs[P0] = Sighting(exists=False)
+    bench.look(5)
+    assert all(P0 in glance.partitions for glance in bench.all(fx.Glance))
 
 
 def test_a_log_that_ends_before_the_position_is_claimed_again_and_judged() -> None:
