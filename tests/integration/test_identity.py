@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -12,8 +13,10 @@ from confluent_kafka.admin import AdminClient
 from consuming import Keep, claimed, committed, kept, places, positions, rows, running, within
 from pymongo.database import Database
 from trial import Document, Fill, eventually
+from typer.testing import CliRunner
 
 from eoconsumer import Consumer, Events
+from eoconsumer.cli.app import app
 from eoconsumer.core.positions import Identity, Start
 from eoconsumer.errors import (
     ClusterChanged,
@@ -261,25 +264,39 @@ def test_a_row_of_an_older_version_gets_its_identity_at_its_first_claim(here: To
 
 
 @pytest.mark.requirement("N6")
-def test_the_row_in_the_database_has_topic_cluster_and_leader_epoch(
-    kafka_broker: KafkaBroker,
-    topic: str,
-    fill: Fill,
-    store: MongoStore,
-    database: Database[Document],
+def test_the_command_in_the_error_resolves_it_and_the_row_is_of_the_new_topic(
+    here: Topic, store: MongoStore, store_url: str, database: Database[Document]
 ) -> None:
-    admin = AdminClient({"bootstrap.servers": kafka_broker.bootstrap_servers})
-    fill(topic, 3)
-    consumer = Consumer(kafka_broker.bootstrap_servers, store, topics=[topic], group=topic)
-    consumer.on(topic)(lambda _message, _session: None)
+    counted = Consumer(here.broker.bootstrap_servers, store, topics=[here.name], group=here.name)
+    counted.on(here.name)(
+        lambda message, session: store.database["effects"].insert_one(
+            {"offset": message.offset}, session=session
+        )
+    )
+    here.fill(5)
+    counted.run_until(committed(5))
+    [first] = database["eoconsumer_offsets"].find({"_id.partition": 0})
+    assert first["cluster_id"] == here.admin.list_topics(here.name).cluster_id
+    assert first["leader_epoch"] == 0
+    here.recreate()
+    here.fill(8)
+    with pytest.raises(TopicRecreated) as refused:
+        counted.run_until(committed(1))
+    assert database["effects"].count_documents({}) == 5
 
-    consumer.run_until(committed(3))
+    found = re.search("eoconsumer (offsets reset .* --execute)", str(refused.value))
+    assert found is not None
+    servers = {
+        "EOCONSUMER_BOOTSTRAP_SERVERS": here.broker.bootstrap_servers,
+        "EOCONSUMER_STORE": store_url,
+    }
+    done = CliRunner().invoke(app, found[1].split(), env=servers)
+    assert done.exit_code == 0, done.output
 
-    [row] = database["eoconsumer_offsets"].find({"_id.partition": 0})
-    assert row["next_offset"] == 3
-    assert row["cluster_id"] == admin.list_topics(topic).cluster_id
-    assert len(row["topic_id"]) == 22
-    assert row["leader_epoch"] == 0
+    counted.run_until(committed(8))
+    [second] = database["eoconsumer_offsets"].find({"_id.partition": 0})
+    assert (second["next_offset"], database["effects"].count_documents({})) == (8, 13)
+    assert second["topic_id"] != first["topic_id"]
 
 
 @pytest.mark.requirement("N6")
