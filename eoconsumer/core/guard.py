@@ -61,7 +61,7 @@ class Guard:
         offsets = {
             key: row.next_offset - 1
             for key, row in wanted.items()
-            if key in seen and identity.is_later(seen[key].leader_epoch, row.leader_epoch)
+            if key in seen and identity.is_worth_a_look(row, seen[key])
         }
         return (yield LookUp(offsets)) if offsets else {}
 

@@ -126,6 +126,12 @@ def truncated(
     )
 
 
+def is_worth_a_look(row: Position, seen: Sighting) -> bool:
+    """Whether the log may have been cut since: another leader, and a last message to look at."""
+    low = 0 if seen.low is None else seen.low
+    return row.next_offset > low and is_later(seen.leader_epoch, row.leader_epoch)
+
+
 def gone(key: TopicPartition) -> TopicGone:
     """Return the error of a topic that does not exist any more."""
     return TopicGone(

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 from bench import P0
 
-from eoconsumer.core.identity import Found, Sighting, settled, trouble
+from eoconsumer.core.identity import Found, Sighting, is_worth_a_look, settled, trouble
 from eoconsumer.core.positions import Identity, Position
 from eoconsumer.errors import ClusterChanged, LogTruncated, OffsetOutOfRange, TopicRecreated
 
@@ -86,6 +86,13 @@ def test_an_error_names_the_old_and_the_new_id() -> None:
     assert "topic-0" in text
     assert "topic-1" in text
     assert "eoconsumer offsets reset --group ledger --topic moves --to-earliest --execute" in text
+
+
+@pytest.mark.parametrize(("position", "worth"), [(10, False), (11, True)])
+def test_at_the_beginning_of_the_log_there_is_no_message_to_look_at(
+    position: int, worth: bool
+) -> None:
+    assert is_worth_a_look(row(position, leader_epoch=2), LOG) is worth
 
 
 # --- where to go on -----------------------------------------------------------------------------
