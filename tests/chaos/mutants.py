@@ -14,7 +14,7 @@ from typing import Any, NamedTuple
 from pymongo import ReadPreference, UpdateOne, WriteConcern
 from pymongo.client_session_shared import TransactionOptions
 
-from eoconsumer.core import modes
+from eoconsumer.core import identity, modes
 from eoconsumer.core.batching import Batch
 from eoconsumer.core.commit import Commits
 from eoconsumer.core.effects import Advance, AfterCommit, Begin, Commit, Effects, Handle
@@ -179,6 +179,15 @@ def reads_a_secondary() -> None:
     Rows.documents = read  # type: ignore[method-assign]
 
 
+def topic_id_ignored() -> None:
+    """A position is taken for that of any topic of the same name."""
+
+    def changed(*_: object) -> None:
+        return None
+
+    identity.changed = changed
+
+
 MUTANTS: Mapping[str, Mutant] = {
     "position_not_compared": Mutant("late_commit", "effects", "is doubled"),
     "epoch_not_compared": Mutant("two_owners", "protocol", "by another than the claimer"),
@@ -190,6 +199,7 @@ MUTANTS: Mapping[str, Mutant] = {
     "offset_first": Mutant("killed_when_committed", "skipped", "was skipped without a trace"),
     "revoke_not_heeded": Mutant("revoked_in_trouble", "effects", "is doubled"),
     "starts_at_earliest": Mutant("restart", "recovery", "until progress"),
+    "topic_id_ignored": Mutant("topic_recreated", "skipped", "was skipped without a trace"),
     "reads_a_secondary": Mutant("restart", "concerns", "not from the primary"),
 }
 

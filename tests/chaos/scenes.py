@@ -100,6 +100,26 @@ def restart(stage: Stage) -> None:
     stage.drain()
 
 
+def topic_recreated(stage: Stage) -> None:
+    """A topic is deleted and created again, with more messages than were handled of the first.
+
+    A worker that notices ends; then somebody resets the position, and the next one begins anew.
+    """
+    stage.feed(BATCH)
+    first = stage.worker()
+    stage.drain()
+    first.signal(signal.SIGTERM)
+    stage.wait(lambda: not first.alive)
+    stage.recreate_topic()
+    stage.feed(2 * BATCH)
+    second = stage.worker()
+    stage.wait(lambda: second.heard("failed") or stage.positions() == {0: 2 * BATCH})
+    if any(line["kind"] == "TopicRecreated" for line in second.heard("failed")):
+        stage.forget_positions()
+        stage.worker()
+        stage.drain()
+
+
 SCENES: Mapping[str, Callable[[Stage], None]] = {
     scene.__name__: scene
     for scene in (
@@ -109,6 +129,7 @@ SCENES: Mapping[str, Callable[[Stage], None]] = {
         late_commit,
         revoked_in_trouble,
         restart,
+        topic_recreated,
     )
 }
 

@@ -62,7 +62,7 @@ class Stage:
         self._members: list[Member] = []
         self._places: list[tuple[str, int]] = []
         self._accounts: list[str] = []
-        self._fed = 0
+        self._fed, self._since = 0, 0.0
         self._planned: list[str] = []
 
     @contextmanager
@@ -71,10 +71,9 @@ class Stage:
         self._kafka.create_topic(self.name, partitions)
         self._places = [(self.name, partition) for partition in range(partitions)]
         self._accounts = [f"{side}-{n}" for side in ("source", "target") for n in range(partitions)]
-        stock = self.database.get_collection("stock", write_concern=WriteConcern("majority"))
-        stock.insert_many([{"_id": account, "stock": STOCK} for account in self._accounts])
-        for collection in (OFFSETS, EFFECTS, LETTERS, "counters"):
+        for collection in (OFFSETS, EFFECTS, LETTERS, "counters", "stock"):
             self.database.create_collection(collection)
+        self._begin()
         self.changes.start()
         self._snapshots.start()
         try:
@@ -89,6 +88,15 @@ class Stage:
             for journal in self._journals.values():
                 journal.close()
             self.client.close()
+
+    def _begin(self) -> None:
+        """Let everything be as before the first message, but for the positions."""
+        majority = WriteConcern("majority")
+        for name in (EFFECTS, "counters", "stock"):
+            self.database.get_collection(name, write_concern=majority).delete_many({})
+        stock = self.database.get_collection("stock", write_concern=majority)
+        stock.insert_many([{"_id": account, "stock": STOCK} for account in self._accounts])
+        self._since, self._fed = time.monotonic(), 0
 
     # --- what a scene does ------------------------------------------------------------------
 
@@ -171,6 +179,24 @@ class Stage:
                 session=session,
             )
 
+    def recreate_topic(self) -> None:
+        """Delete the topic, and create it again; what was done of its former life is put away."""
+        self._kafka.delete_topic(self.name)
+        self._kafka.create_topic(self.name, len(self._places))
+        self._begin()
+
+    def forget_positions(self) -> None:
+        """Let the group start anew; what was seen until now is of no interest."""
+        rows = self.database.get_collection(OFFSETS, write_concern=WriteConcern("majority"))
+        rows.delete_many({})
+        self.wait(lambda: any(change["said"] == "delete" for change in self._told("changes")))
+        self._since = time.monotonic()
+
+    def _told(self, name: str) -> list[Document]:
+        """Return the lines of a journal since the scene began."""
+        told = lines([self._folder / f"{name}.jsonl"])
+        return [line for line in told if line["at"] > self._since]
+
     def recovers(self, kind: str, since: float) -> None:
         """Note a fault after which all partitions have to move."""
         self._planned.append(kind)
@@ -193,18 +219,18 @@ class Stage:
 
     def evidence(self) -> Evidence:
         """Return all that the checker looks at; the stage is over."""
-        folder = self._folder
-        journals = {name: lines([folder / f"{name}.jsonl"]) for name in self._journals}
-        snapshots = [line for line in journals.pop("snapshots") if line["said"] == "snapshot"]
+        snapshots = [line for line in self._told("snapshots") if line["said"] == "snapshot"]
         return Evidence(
             mode=self.mode,
             visible=read_topic(self._kafka.bootstrap_servers, self.name),
             **read_database(self._mongo.url, self.name),
             initial_stock=dict.fromkeys(self._accounts, STOCK),
+            feed=lines([self._folder / "feed.jsonl"]),
             snapshots=snapshots,
-            said=lines(sorted(folder.glob("worker-*.jsonl"))),
+            changes=self._told("changes"),
+            faults=lines([self._folder / "faults.jsonl"]),
+            said=lines(sorted(self._folder.glob("worker-*.jsonl"))),
             planned=self._planned,
-            **journals,
         )
 
 
