@@ -12,7 +12,9 @@ from contextlib import contextmanager
 
 import pytest
 from mongo_stores import ORDERS, RETURNS, Commands, fresh_store, ledger, owner, step
+from pymongo.errors import OperationFailure
 
+from eoconsumer.errors import TransientStoreError
 from eoconsumer.message import TopicPartition
 from eoconsumer.servers import MongoReplicaSet
 from eoconsumer.stores.mongo import MongoStore
@@ -99,6 +101,48 @@ def test_an_owner_that_died_or_froze_in_an_open_transaction_is_replaced_in_secon
             assert former.communicate("go on\n")[0] == "TransientStoreError\n"
 
     assert ledger(store) == [2]
+
+
+@pytest.mark.requirement("S3-07")
+def test_what_the_handler_of_a_dead_owner_wrote_is_in_the_way_for_one_try_only(
+    store: MongoStore, commands: Commands
+) -> None:
+    store.database["ledger"].insert_one({"_id": "stock", "quantity": 0})
+    change = ({"_id": "stock"}, {"$inc": {"quantity": 1}})
+    dead, _ = owner(store, "dead")
+    left_open = dead.transaction()
+    store.database["ledger"].update_one(*change, session=left_open.session)
+    left_open._leave()
+    also_dead = store.open("ledger", "also dead")
+    also_dead.claim([ORDERS], {})
+
+    session = store.open("ledger", "next")
+    rows = session.claim([ORDERS], {}).positions
+    assert commands["killSessions"] == []
+    first = session.transaction()
+    with pytest.raises(OperationFailure) as raised:
+        store.database["ledger"].update_one(*change, session=first.session)
+    assert raised.value.code == 112
+    assert isinstance(session.translate(raised.value), TransientStoreError)
+    first.abort()
+
+    with session.transaction() as transaction:
+        store.database["ledger"].update_one(*change, session=transaction.session)
+        transaction.advance([step(rows)])
+    assert store.database["ledger"].find_one() == {"_id": "stock", "quantity": 1}
+
+
+def test_an_owner_that_let_go_keeps_its_session_when_others_meet_a_conflict(
+    store: MongoStore, commands: Commands
+) -> None:
+    former, rows = owner(store, "former")
+    former.release([step(rows)])
+    session = store.open("ledger", "next")
+    session.claim([ORDERS], {})
+
+    session.translate(OperationFailure("conflict", 112))
+
+    assert commands["killSessions"] == []
 
 
 def test_a_live_owner_that_holds_no_claimed_row_keeps_its_transaction(

@@ -26,6 +26,9 @@ log = logging.getLogger(__name__)
 #: How long a claim waits for rows that an open transaction holds; one more for each row.
 CLAIM_MILLISECONDS = 250
 
+#: How many former owners a row remembers: more do not die one after the other in a minute.
+FORMERS = 4
+
 Starts = Mapping[TopicPartition, Start]
 
 
@@ -39,6 +42,8 @@ class Claimer:
         self._session = session
         # Stored in the rows, so that the next owner can end a session that holds them.
         self._lsid = session.session_id["id"]
+        # Of owners that did not let go: they may have died inside a transaction.
+        self._formers: set[bytes] = set()
 
     def claim(self, partitions: Sequence[TopicPartition], starts: Starts) -> Claims:
         """Raise the epochs, own the rows, and return what is ours afterwards."""
@@ -49,6 +54,8 @@ class Claimer:
         documents = self._read(partitions)
         rows = self._rows.by_partition(documents)
         ours = {key: row for key, row in rows.items() if row.get("owner") == self._owner}
+        self._formers.update(lsid for row in ours.values() for lsid in row.get("formers", ()))
+        self._formers.discard(self._lsid)
         known = {d["_id"]["topic"]: d["partitions"] for d in documents if "partitions" in d}
         return Claims({key: position(row) for key, row in ours.items()}, known)
 
@@ -100,8 +107,11 @@ class Claimer:
     def _owned(self) -> Document:
         # A version that does not know leader epochs has moved positions without them.
         known = {"$gte": ["$version", VERSION]}
+        formers = {"$concatArrays": [{"$ifNull": ["$formers", []]}, [{"$ifNull": ["$lsid", ""]}]]}
+        real = {"$filter": {"input": formers, "cond": {"$ne": ["$$this", ""]}}}
         return {
             "leader_epoch": {"$cond": [known, "$leader_epoch", None]},
+            "formers": {"$slice": [real, -FORMERS]},
             "epoch": {"$add": [{"$ifNull": ["$epoch", Int64(0)]}, 1]},
             "owner": {"$literal": self._owner},
             "lsid": self._lsid,
@@ -136,6 +146,17 @@ class Claimer:
 
     # --- former owners ----------------------------------------------------------------------
 
+    def end_formers(self) -> None:
+        """End the sessions of owners that did not let go, since what they wrote is in our way.
+
+        1. A process dies in a transaction in which the handler has written, and which has not
+        advanced. 2. Nothing of it holds the row, so our claim is not blocked. 3. Our handler
+        writes to the same documents, and meets a conflict until the server forgets: a minute.
+        """
+        formers, self._formers = self._formers, set()
+        for lsid in formers:
+            self._end(lsid, "unknown")
+
     def _free(self, partitions: Sequence[TopicPartition], starts: Starts) -> None:
         """Claim what is left, session by session; end those that hold their rows.
 
@@ -161,11 +182,15 @@ class Claimer:
                     "ends that transaction after transactionLifetimeLimitSeconds."
                 )
 
-    def _end(self, lsid: bytes, owner: str, keys: Sequence[TopicPartition]) -> None:
-        held = ", ".join(map(str, keys))
+    def _end(self, lsid: bytes, owner: str, keys: Sequence[TopicPartition] = ()) -> None:
+        held = ", ".join(map(str, keys)) or "documents of the handler"
+        client = self._rows.collection.database.client
         try:
-            with translated("end the session of a former owner"):
-                self._rows.collection.database.client.admin.command("killSessions", [{"id": lsid}])
+            with (
+                translated("end the session of a former owner"),
+                client.start_session() as outside,  # ours may be in a transaction
+            ):
+                client.admin.command("killSessions", [{"id": lsid}], session=outside)
         except StoreError as error:  # the session of another database user is not ours to end
             log.warning("Could not end the session of %s, which holds %s: %s", owner, held, error)
         else:

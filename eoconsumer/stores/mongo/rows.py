@@ -2,7 +2,7 @@
 
 ::
 
-    {_id: {group, topic, partition, lane}, next_offset, epoch, owner, lsid, handed_over,
+    {_id: {group, topic, partition, lane}, next_offset, epoch, owner, lsid, formers, handed_over,
      topic_id, cluster_id, leader_epoch, updated_at, version}
     {_id: {group, topic}, partitions}      how many partitions there were when first seen
 """

@@ -18,6 +18,7 @@ from eoconsumer.stores.mongo.rows import Rows, position
 from eoconsumer.stores.mongo.transaction import MongoTransaction
 from eoconsumer.stores.mongo.translation import (
     INVALID_OPTIONS,
+    is_conflict,
     is_transient,
     summary,
     transient,
@@ -95,8 +96,11 @@ class MongoSession:
         """Return what ``error`` means, with what is known about its transaction.
 
         The first trouble counts. A duplicate key that the handler swallowed makes all that
-        follows look transient, and would be tried again for ever.
+        follows look transient, and would be tried again for ever. A conflict may come from a
+        former owner that died; then its session is ended.
         """
+        if is_conflict(error):
+            self._claimer.end_formers()
         trouble = self._session.guard.trouble
         if self._session.in_transaction and getattr(error, "code", None) == INVALID_OPTIONS:
             # pymongo sends a collection's own write concern where the session was only bound.

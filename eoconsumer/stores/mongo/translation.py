@@ -27,19 +27,25 @@ LABELS = (TRANSIENT, IN_DOUBT, "RetryableWriteError")
 DUPLICATE_KEY = 11000
 UNAUTHORIZED = 13
 OUT_OF_TIME = 50
+WRITE_CONFLICT = 112
 INVALID_OPTIONS = 72
 NAMESPACE_EXISTS = 48
 
 # Reads outside of a transaction carry no labels; these are the codes that the specification of
 # retryable reads names, and what a conflict, a lock or a late majority answers.
 TRY_AGAIN = frozenset(
-    (6, 7, 24, 64, 89, 91, 112, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436)
+    (6, 7, 24, 64, 89, 91, WRITE_CONFLICT, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436)
 )
 
 
 def is_transient(error: BaseException) -> bool:
     """Whether ``error``, or what caused it, says that another try may succeed."""
     return any(_asks_for_another_try(link) for link in _chain(error))
+
+
+def is_conflict(error: BaseException) -> bool:
+    """Whether ``error`` comes from another transaction that wrote to the same document."""
+    return any(getattr(link, "code", None) == WRITE_CONFLICT for link in _chain(error))
 
 
 def summary(error: BaseException) -> str:
