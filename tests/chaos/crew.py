@@ -155,6 +155,8 @@ class Crew:
                 member.signal(signal.SIGTERM)
         for member in self.members:
             if not member.wait_until_gone(30):
+                member.signal(signal.SIGUSR1)  # its log tells where it is
+                member.wait_until_gone(1)
                 member.signal(signal.SIGKILL)
                 member.wait_until_gone(10)
                 self._journal.write("stuck", slot=member.slot)

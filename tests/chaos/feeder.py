@@ -14,6 +14,7 @@ import random
 import threading
 import time
 from collections import Counter
+from collections.abc import Callable
 from typing import Any
 
 from confluent_kafka import KafkaException, Producer
@@ -60,14 +61,14 @@ class Feeder:
         self._sequence: Counter[str] = Counter()
         self._keys = [(f"key-{n}", n % partitions) for n in range(KEYS)]
         self._in_transactions = [(f"tx-{n}", n % partitions) for n in range(TRANSACTION_KEYS)]
-        self._partitions = partitions
+        self._partitions = self._wanted = partitions
         self._bursts: queue.Queue[tuple[str, int]] = queue.Queue()
         self._orders: queue.Queue[str] = queue.Queue()
         self._stopping = threading.Event()
         self.aborted = 0
         self._threads = [
-            threading.Thread(target=self._feed, name="feeder", daemon=True),
-            threading.Thread(target=self._transact, name="transactions", daemon=True),
+            threading.Thread(target=self._told, args=(work,), name=work.__name__, daemon=True)
+            for work in (self._feed, self._transact)
         ]
 
     def start(self) -> None:
@@ -90,9 +91,14 @@ class Feeder:
 
     def add_partitions(self, total: int) -> None:
         """Use keys of the new partitions as well; the old keys stay where they are."""
-        for partition in range(self._partitions, total):
-            self._keys += [(f"key-{partition}-{n}", partition) for n in range(KEYS // total)]
-        self._partitions = total
+        self._wanted = total
+
+    def _told(self, work: Callable[[], None]) -> None:
+        try:
+            work()
+        except BaseException as error:
+            self._journal.write("failed", error=repr(error))
+            raise
 
     # --- plain messages -----------------------------------------------------------------------
 
@@ -117,7 +123,16 @@ class Feeder:
                 for _ in range(count):
                     self._send(producer, kind, *self._chance.choice(self._keys))
             producer.poll(0)
+            if self._wanted > self._partitions:
+                self._use_new_partitions(producer)
         producer.flush(PATIENCE)
+
+    def _use_new_partitions(self, producer: Producer) -> None:
+        """Add their keys, as soon as this producer knows the partitions."""
+        known = len(producer.list_topics(self._topic, timeout=10).topics[self._topic].partitions)
+        for partition in range(self._partitions, known):
+            self._keys += [(f"key-{partition}-{n}", partition) for n in range(KEYS // known)]
+        self._partitions = max(self._partitions, known)
 
     def _choose(self) -> tuple[str, str, int]:
         rank = min(int(self._chance.paretovariate(0.8)) - 1, len(self._keys) - 1)

@@ -17,9 +17,9 @@ class Journal:
         self._file = path.open("a", encoding="utf-8", buffering=1)
         self._lock = threading.Lock()
 
-    def write(self, said: str, **details: Any) -> float:
-        """Write a line; return its moment, in the monotonic seconds of this machine."""
-        at = time.monotonic()
+    def write(self, said: str, at: float | None = None, **details: Any) -> float:
+        """Write a line; return its moment, now by default, in this machine's monotonic seconds."""
+        at = time.monotonic() if at is None else at
         line = json.dumps({"said": said, "at": at, "wall": time.time(), **details})
         with self._lock:
             if not self._file.closed:

@@ -11,7 +11,6 @@ import time
 from collections import defaultdict
 from typing import Any
 
-from bson import Timestamp
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 from pymongo.read_concern import ReadConcern
@@ -23,6 +22,13 @@ OFFSETS = "eoconsumer_offsets"
 LETTERS = "eoconsumer_dead_letters"
 EFFECTS = "effects"
 EVERY = 0.3  # seconds between two snapshots
+#: A node that hangs is noticed within two seconds.
+NOTICE = {
+    "heartbeatFrequencyMS": 500,
+    "connectTimeoutMS": 1000,
+    "serverSelectionTimeoutMS": 2000,
+    "socketTimeoutMS": 3000,
+}
 Place = tuple[str, int]  # topic, partition
 
 
@@ -44,7 +50,7 @@ class Snapshots:
 
     def _observe(self) -> None:
         seen: dict[Place, int] = {}
-        with MongoClient[dict[str, Any]](self._url, serverSelectionTimeoutMS=2000) as client:
+        with MongoClient[dict[str, Any]](self._url, tz_aware=True, **NOTICE) as client:
             while not self._stopping.wait(EVERY):
                 try:
                     seen = self._look(client, seen)
@@ -144,7 +150,7 @@ class Changes:
 
     def _follow(self) -> None:
         after: Any = None
-        with MongoClient[dict[str, Any]](self._url, serverSelectionTimeoutMS=2000) as client:
+        with MongoClient[dict[str, Any]](self._url, tz_aware=True, **NOTICE) as client:
             while not self._stopping.is_set():
                 try:
                     after = self._read(client, after)
@@ -178,15 +184,16 @@ class Changes:
         fields = change.get("fullDocument") or update.get("updatedFields", {})
         fields = {name: _plain(value) for name, value in fields.items() if name != "_id"}
         lsid = change.get("lsid")
-        time_of: Timestamp = change["clusterTime"]
-        at = self._journal.write(
+        # When the server wrote it, in our monotonic seconds; it may have reached us much later.
+        at = change["wallTime"].timestamp() + time.monotonic() - time.time()
+        self._journal.write(
             change["operationType"],
+            at=at,
             topic=key["topic"],
             partition=key["partition"],
             fields=fields,
             removed=update.get("removedFields", []),
             transaction=bytes(lsid["id"]).hex() if lsid else None,
-            cluster=[time_of.time, time_of.inc],
         )
         place = key["topic"], key["partition"]
         with self._news:

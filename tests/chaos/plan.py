@@ -48,28 +48,28 @@ KINDS: dict[str, Kind] = {
     # workers
     "kill": Kind(WORKERS, 2, 5),
     "kill in the handler": Kind(WORKERS, 2, 5),
-    "kill after the offset write": Kind(WORKERS, 3, 5),
+    "kill after the offset write": Kind(WORKERS, 2, 5),
     "kill before the commit's reply": Kind(WORKERS, 2, 5),
-    "zombie": Kind(WORKERS, 4, 7),
-    "terminate": Kind(WORKERS, 2, 3),
+    "zombie": Kind(WORKERS, 3, 7),
+    "terminate": Kind(WORKERS, 1, 3),
     "churn": Kind(WORKERS, 3, 3),
     "clock jump": Kind(WORKERS, 1, 1),
     # MongoDB
     "step-down": Kind(MONGO, 2, 5),
-    "no majority": Kind(MONGO, 2, 5),
-    "transient error": Kind(MONGO, 3, 1.5),
-    "unknown commit": Kind(MONGO, 3, 1.5),
-    "write conflict": Kind(MONGO, 3, 1.5),
+    "no majority": Kind(MONGO, 1, 5),
+    "transient error": Kind(MONGO, 4, 2),
+    "unknown commit": Kind(MONGO, 4, 2),
+    "write conflict": Kind(MONGO, 2, 3),
     "replies dropped": Kind(MONGO, 2, 4),
-    "connection reset": Kind(MONGO, 3, 1.5),
+    "connection reset": Kind(MONGO, 3, 2),
     # Kafka and its messages
     "poison": Kind(KAFKA, 2, 2),
-    "tombstones": Kind(KAFKA, 2, 2),
+    "tombstones": Kind(KAFKA, 1, 2),
     "aborted transactions": Kind(KAFKA, 2, 2),
-    "open transaction": Kind(KAFKA, 2, 4),
+    "open transaction": Kind(KAFKA, 1, 4),
     "partitions added": Kind(KAFKA, 1, 6),
     # alone
-    "primary kill": Kind(LANES, 2, 7),
+    "primary kill": Kind(LANES, 1, 10),
     "primary pause": Kind(LANES, 1, 14),
     "broker kill": Kind(LANES, 1, 14),
     "broker pause": Kind(LANES, 1, 8),
@@ -111,12 +111,13 @@ def make_plan(
 
 def first_protocol(plan: Iterable[Fault]) -> str:
     """Return the protocol that the workers start with."""
-    named = (fault.parameters["protocol"] for fault in plan if fault.kind == "churn")
-    return next(named, PROTOCOLS[0])
+    named = (fault.parameters.get("protocol", "") for fault in plan)
+    return next(filter(None, named), PROTOCOLS[0])
 
 
 def _only(kinds: Sequence[str], seconds: float, chance: random.Random, workers: int) -> list[Fault]:
     """Fill the time with these kinds, in turn, with one protocol."""
+    protocol = chance.choice(PROTOCOLS)
     many = list(islice(cycle(kinds), int(seconds)))
     timed = [(at, kind) for at, kind in _placed(many, chance) if at < seconds]
     return [
@@ -125,7 +126,7 @@ def _only(kinds: Sequence[str], seconds: float, chance: random.Random, workers: 
             round(at, 2),
             kind,
             chance.randrange(workers),
-            _parameters(kind, PROTOCOLS[0], chance),
+            _parameters(kind, protocol, chance),
         )
         for number, (at, kind) in enumerate(sorted(timed))
     ]
@@ -169,7 +170,7 @@ def _parameters(kind: str, protocol: str, chance: random.Random) -> dict[str, An
     match kind:
         case "zombie":
             return {"point": chance.choice(STOP_POINTS)}
-        case "churn" | "protocol":
+        case "churn" | "protocol" | "broker pause":
             return {"protocol": protocol}
         case "clock jump":
             return {"seconds": chance.choice((-3600, 3600, 86400))}

@@ -1,8 +1,8 @@
 """TCP proxies between a worker and the nodes of MongoDB, which lose replies and cut connections.
 
-All run on one event loop in a thread. The rule of a proxy says what becomes of the data: passed on
-(``""``), or of the replies: ``"drop"`` loses them, ``"hold commits"`` loses those that come after a
-commit was passed on. A connection that has lost a reply is cut when the rule ends.
+All run on one event loop in a thread. Data is passed on, but for replies under a rule: ``"drop"``
+loses them, ``"hold commits"`` loses those that come after a commit was passed on. A connection that
+has lost a reply is cut when the rule ends.
 """
 
 from __future__ import annotations
@@ -47,7 +47,7 @@ class _Side(asyncio.Protocol):
         if self.is_server:
             self._reply(data)
             return
-        if self.proxy.rule == "hold commits" and b"commitTransaction" in data:
+        if "hold commits" in self.proxy.rules and b"commitTransaction" in data:
             self.committing = True
         if self.other is None:
             self._waiting.append(data)
@@ -57,10 +57,10 @@ class _Side(asyncio.Protocol):
     def _reply(self, data: bytes) -> None:
         client = self.other
         assert client is not None
-        rule = self.proxy.rule
-        if rule == "drop" or (rule == "hold commits" and client.committing) or client.lost:
+        rules = self.proxy.rules
+        if "drop" in rules or ("hold commits" in rules and client.committing) or client.lost:
             client.lost = True
-            self.proxy.lost()
+            self.proxy.losses += 1
         elif client.transport is not None:
             client.transport.write(data)
 
@@ -84,10 +84,9 @@ class Proxy:
     def __init__(self, target: int) -> None:
         self.target = target
         self.port = 0
-        self.rule = ""
+        self.rules: set[str] = set()
         self.clients: set[_Side] = set()
         self.losses = 0
-        self.first_loss = threading.Event()
         self._tasks: set[asyncio.Task[Any]] = set()
 
     async def listen(self) -> None:
@@ -108,13 +107,9 @@ class Proxy:
         self._tasks.add(task)
         task.add_done_callback(self._tasks.discard)
 
-    def lost(self) -> None:
-        self.losses += 1
-        self.first_loss.set()
-
-    def obey(self, rule: str) -> None:
-        """Change the rule; cut what has lost a reply under the last one."""
-        self.rule = rule
+    def end(self, rule: str) -> None:
+        """End a rule, and cut what has lost a reply."""
+        self.rules.discard(rule)
         for client in list(self.clients):
             if client.lost:
                 client.reset()
@@ -149,8 +144,11 @@ class Proxies:
         """Return the port of the proxy for each port of a node."""
         return {str(node): proxy.port for node, proxy in self._all[worker].items()}
 
-    def obey(self, worker: int, rule: str) -> None:
-        self._do(lambda: [proxy.obey(rule) for proxy in self._all[worker].values()])
+    def begin(self, worker: int, rule: str) -> None:
+        self._do(lambda: [proxy.rules.add(rule) for proxy in self._all[worker].values()])
+
+    def end(self, worker: int, rule: str) -> None:
+        self._do(lambda: [proxy.end(rule) for proxy in self._all[worker].values()])
 
     def cut(self, worker: int) -> int:
         """Reset all connections of a worker; return how many."""

@@ -7,6 +7,7 @@ takes orders in JSON lines on stdin: ``{"arm": point, "do": "kill" or "stop"}``,
 
 from __future__ import annotations
 
+import faulthandler
 import json
 import logging
 import os
@@ -64,10 +65,13 @@ class Orders:
                     self._armed = {}
             if "rejoin" in order:
                 self.rejoin.set()
-            if shift := order.get("clock"):
-                time.time = lambda: self._real_time() + shift
-                say("clock", shift=shift, shows=time.time())
+            if "clock" in order:
+                self._shift(order["clock"])
         os._exit(1)
+
+    def _shift(self, seconds: float) -> None:
+        time.time = lambda: self._real_time() + seconds
+        say("clock", seconds=seconds, shows=time.time())
 
     def at(self, point: str) -> None:
         """Do as told if this is the point, once."""
@@ -143,6 +147,7 @@ class Said(Events):
 def main(told: dict[str, Any]) -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(name)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: orders.ended.set())  # between two runs
+    faulthandler.register(signal.SIGUSR1)  # tells where every thread is, into the log
     threading.Thread(target=orders.listen, name="orders", daemon=True).start()
     redirect(told["proxies"])
     monitoring.register(Commands(say))

@@ -47,19 +47,30 @@ def recoveries(evidence: Evidence) -> list[Recovery]:
     """Return the recovery of each fault that took effect; infinite if there was none."""
     moved = _moves(evidence.changes)
     due = _produced(evidence.feed)
+    claimed: dict[Place, float] = {}  # when each partition was claimed first
+    for change in evidence.changes:
+        if "topic" in change:
+            claimed.setdefault((change["topic"], change["partition"]), change["at"])
     ended = [fault for fault in evidence.faults if fault["said"] == "end"]
     found = []
     for fault in ended:
         since = fault["since"]
         if not fault["took"] or since is None:
             continue
-        places = moved if fault["places"] is None else [tuple(place) for place in fault["places"]]
+        named = fault["places"]
+        places = (
+            [place for place, at in claimed.items() if at < since]
+            if named is None
+            else [tuple(place) for place in named]
+        )
         times = [
             _next(moved.get(place, []), since) - since
             for place in places
             if _next(due.get(place[1], []), since) < math.inf
         ]
-        seconds = max(times, default=0.0)
+        if not times:  # nothing came that would show it
+            continue
+        seconds = max(times)
         alone = not any(
             other["kind"] in HEAVY
             and other["number"] != fault["number"]

@@ -69,8 +69,8 @@ def invalid(evidence: Evidence) -> list[str]:
     }
     if missing := taken - there:
         found.append(f"the topic does not have {len(missing)} messages that the broker had taken")
-    if not taken:
-        found.append("no message was produced")
+    if not taken or any(line["said"] == "failed" for line in evidence.feed):
+        found.append("the feeder fed nothing, or ended early")
     if not evidence.snapshots:
         found.append("nobody looked during the run")
     if not any(line["said"] == "command" for line in evidence.said):

@@ -9,7 +9,8 @@ from confluent_kafka.admin import AdminClient, NewPartitions
 from tests.chaos.nemesis.field import Field, Outcome, eventually
 from tests.chaos.plan import Fault
 
-PAUSE = 3.0  # seconds
+#: Seconds; longer than a member may be silent, shorter than the broker itself may.
+PAUSE = 3.0
 BURST = 5  # messages
 
 

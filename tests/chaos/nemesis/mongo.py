@@ -16,6 +16,7 @@ from tests.chaos.plan import Fault
 TRANSIENT = ["TransientTransactionError"]
 #: More often than the driver itself tries again.
 TIMES = 3
+HELD = 3.0  # seconds, at most
 UNKNOWN: dict[str, dict[str, Any]] = {
     "applied": {"writeConcernError": {"code": 64, "errmsg": "waiting for replication timed out"}},
     "cut": {"closeConnection": True},
@@ -97,39 +98,46 @@ def unknown_commit(field: Field, fault: Fault) -> Outcome:
 
 
 def write_conflict(field: Field, fault: Fault) -> Outcome:
-    """Another transaction holds all stock for a while, and commits: real conflicts."""
-    del fault
+    """Another transaction holds the stock of a partition until a worker has met it."""
+    owned = list(field.owned(field.crew[fault.target])) or [(field.topic, 0)]
+    names = {"$regex": f"^account-{owned[0][1]}-"}
+    met = eventually(lambda: _hold(field, {"_id": names}), 15)
     since = time.monotonic()
+    field.moved(owned, since, 10)
+    return Outcome(met, since, owned)
+
+
+def _hold(field: Field, which: dict[str, Any]) -> bool:
+    """Keep workers off documents until one has met a conflict; False if they kept us off."""
     with MongoClient[dict[str, Any]](field.mongo.url) as client, client.start_session() as session:
         try:
             with session.start_transaction(write_concern=WriteConcern("majority")):
                 client[field.database]["stock"].update_many(
-                    {}, {"$inc": {"touched": 1}}, session=session
+                    which, {"$inc": {"touched": 1}}, session=session
                 )
-                time.sleep(0.5)
-        except PyMongoError as error:  # it lost to a worker
-            note = type(error).__name__
-        else:
-            note = ""
-    met = eventually(
-        lambda: any(
-            "conflict" in line["error"].lower()
-            for slot in range(len(field.crew.members))
-            for line in field.crew[slot].heard("store retry", since)
-        ),
-        2,
+                since = time.monotonic()
+                return eventually(lambda: _conflicts(field, since), HELD)
+        except PyMongoError:
+            return False
+
+
+def _conflicts(field: Field, since: float) -> bool:
+    """Whether a worker has met a conflict."""
+    return any(
+        "WriteConflict" in line["error"]
+        for slot in range(len(field.crew.members))
+        for line in field.crew[slot].heard("store retry", since)
     )
-    field.moved(None, since, 10)
-    return Outcome(met, time.monotonic() if note else since, None, note)
 
 
 def replies_dropped(field: Field, fault: Fault) -> Outcome:
     """What MongoDB answers to a worker is lost for a while; then its connections are cut."""
     slot = fault.target
     before = field.proxies.losses(slot)
-    field.proxies.obey(slot, "drop")
+    field.proxies.begin(slot, "drop")
+    eventually(lambda: field.proxies.losses(slot) > before, 15)  # a new worker takes a while
     time.sleep(fault.parameters["seconds"])
-    field.proxies.obey(slot, "")
+    field.proxies.end(slot, "drop")
     since = time.monotonic()
     lost = field.proxies.losses(slot) - before
     owned = list(field.owned(field.crew[slot]))

@@ -38,11 +38,11 @@ def kill_before_reply(field: Field, fault: Fault) -> Outcome:
     member = _working(field, fault)
     owned = field.owned(member)
     losses = field.proxies.losses(member.slot)
-    field.proxies.obey(member.slot, "hold commits")
+    field.proxies.begin(member.slot, "hold commits")
     held = _wait_for_loss(field, member.slot, losses)
     since = member.signal(signal.SIGKILL)
     member.wait_until_gone(5)
-    field.proxies.obey(member.slot, "")
+    field.proxies.end(member.slot, "hold commits")
     if not held:
         return Outcome(False, since, list(owned), "no commit came")
     return _after_death(field, member, owned, since)

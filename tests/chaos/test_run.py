@@ -1,0 +1,63 @@
+"""The chaos run itself: three minutes of real faults; the long one is started by hand."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+import pytest
+
+from tests.chaos.checker import judge
+from tests.chaos.plan import BLOCK, KINDS, LANES, make_plan
+from tests.chaos.report import report
+from tests.chaos.run import Options, commit, run
+
+SEED = 7
+MINUTES = 3.0
+FAULTS = 40  # that took effect, at least
+#: A kind that only chance kept from its effect may have one more run; a red check may not.
+RUNS = 2
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("N1", "N3", "N17")
+def test_three_minutes_of_faults_lose_double_and_reorder_nothing(tmp_path: Path) -> None:
+    for number in range(RUNS):
+        seed = SEED + number
+        plan = make_plan(seed, MINUTES)
+        options = Options(seed, MINUTES, tmp_path / str(seed))
+        evidence = run(options, plan)
+        verdict = judge(evidence)
+        print(report(options, commit(), evidence, verdict))  # noqa: T201 - shown if it failed
+        assert verdict.red == []
+        if not verdict.invalid:
+            break
+    assert verdict.invalid == []
+    assert sum(line["said"] == "end" and line["took"] for line in evidence.faults) >= FAULTS
+
+
+def test_the_seed_gives_the_whole_plan() -> None:
+    assert make_plan(SEED, 60) == make_plan(SEED, 60)
+    assert make_plan(SEED, 60) != make_plan(SEED + 1, 60)
+
+
+@pytest.mark.parametrize(("minutes", "faults"), [(3, 40), (60, 600)])
+def test_a_plan_has_every_kind_and_faults_enough(minutes: float, faults: int) -> None:
+    plan = make_plan(SEED, minutes)
+    assert len(plan) >= faults
+    assert {fault.kind for fault in plan} == set(KINDS)
+    assert len(KINDS) >= 15
+    assert plan[-1].at <= minutes * 60
+
+
+def test_faults_of_one_lane_never_overlap() -> None:
+    free = dict.fromkeys(LANES, 0.0)
+    for fault in make_plan(SEED, BLOCK / 60):
+        for lane in KINDS[fault.kind].lanes:
+            assert fault.at >= free[lane]
+            free[lane] = fault.at
+
+
+def test_only_some_kinds_fill_the_time_in_turn() -> None:
+    plan = make_plan(SEED, 1, ["zombie", "kill"])
+    assert {fault.kind for fault in plan} == {"zombie", "kill"}
+    assert len(plan) > 5
