@@ -85,16 +85,10 @@ class GroupAdmin:
             raise BrokerError(f"Kafka did not list its topics: {text(error)}.") from error
         return {name: len(topic.partitions) for name, topic in found.items()}
 
-    def earliest(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
-        """Return the first offset that each log still has."""
-        return self._offsets(dict.fromkeys(keys, _SPECS.earliest()))
-
-    def latest(
-        self, keys: Iterable[TopicPartition], *, committed: bool = False
-    ) -> dict[TopicPartition, int]:
-        """Return the end of each log; ``committed``: before the first open transaction in it."""
-        level = IsolationLevel.READ_COMMITTED if committed else IsolationLevel.READ_UNCOMMITTED
-        return self._offsets(dict.fromkeys(keys, _SPECS.latest()), level)
+    def latest(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
+        """Return the end of each log, or the first message of an open transaction before it."""
+        latest = dict.fromkeys(keys, _SPECS.latest())
+        return self._offsets(latest, IsolationLevel.READ_COMMITTED)
 
     def since(self, keys: Iterable[TopicPartition], moment: int) -> dict[TopicPartition, int]:
         """Return the first offset from ``moment`` (milliseconds since the epoch) on.

@@ -134,6 +134,8 @@ def test_a_position_is_moved_under_a_new_epoch_released_shown_to_kafka_and_used(
     assert left == before[0]
     assert moved["epoch"] == before[1]["epoch"] + 1
     assert not {"owner", "lsid"} & moved.keys()
+    for name in ("topic_id", "cluster_id", "leader_epoch"):
+        assert moved[name] == left[name] is not None, name
     consumer(consumed, store).run_to_the_end([(0, 4), (1, 4)])
     twice = {place for place, times in effects(consumed.database).items() if times == 2}
     assert twice == {(1, 1), (1, 2), (1, 3), (1, 4)}
@@ -148,6 +150,7 @@ def test_a_group_that_was_never_there_gets_its_positions_and_starts_from_them(
     offsets("reset", "--topic", offsets.topic, "--to-offset", "3", "--execute")
 
     assert offsets.stored == offsets.committed == {0: 3, 1: 3}
+    assert all(row["topic_id"] and row["leader_epoch"] == 0 for row in offsets.rows.values())
     consumer(offsets, store, start="latest").run_to_the_end([(0, 4), (1, 4)])
     assert sorted(effects(offsets.database)) == [(0, 3), (0, 4), (1, 3), (1, 4)]
 

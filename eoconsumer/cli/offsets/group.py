@@ -13,9 +13,10 @@ from dataclasses import dataclass
 from typing import Any, TypeVar
 
 from eoconsumer.cli.subject import Subject
-from eoconsumer.core.positions import Move, Position, Start
-from eoconsumer.errors import ConfigurationError, StoreError, TransientStoreError
+from eoconsumer.core.positions import UNKNOWN, Identity, Move, Position, Start
+from eoconsumer.errors import BrokerError, ConfigurationError, StoreError, TransientStoreError
 from eoconsumer.kafka import GroupAdmin
+from eoconsumer.kafka.inspector import Inspector
 from eoconsumer.message import TopicPartition
 from eoconsumer.protocols import StoreSession
 
@@ -31,7 +32,7 @@ class Standing:
     """One partition: its row, its log from ``low`` to ``end``, and Kafka's committed offset.
 
     ``row`` is None for a partition that was never claimed; ``low`` and ``end`` are None where the
-    topic is gone.
+    topic is gone. ``identity`` is that of the topic now, not that of the row.
     """
 
     partition: TopicPartition
@@ -39,6 +40,7 @@ class Standing:
     committed: int | None
     low: int | None = None
     end: int | None = None
+    identity: Identity = UNKNOWN
 
     @property
     def position(self) -> int | None:
@@ -77,6 +79,7 @@ class Group:
         """Be about the group of ``subject``; nothing is asked yet."""
         self.name = subject.group
         self.kafka = GroupAdmin(subject.kafka)
+        self._inspector = Inspector(subject.kafka)
         self._store = subject.store
 
     def chosen(self, topics: Iterable[str]) -> list[TopicPartition]:
@@ -100,7 +103,10 @@ class Group:
         return sorted(set(keys))
 
     def standings(self, keys: Sequence[TopicPartition] | None = None) -> list[Standing]:
-        """Return how ``keys`` stand; without, all partitions of the topics the group knows."""
+        """Return how ``keys`` stand; without, all partitions of the topics the group knows.
+
+        Raises ``BrokerError`` where Kafka does not tell of a log, as of one without a leader.
+        """
         committed = self.kafka.committed()
         with self._session() as session:
             rows = self._insist(session.all_positions)
@@ -110,23 +116,34 @@ class Group:
             there = {TopicPartition(t, n) for t in topics for n in range(existing.get(t, 0))}
             keys = sorted({*rows, *committed, *there})
         logs = [key for key in keys if key.partition < existing.get(key.topic, 0)]
-        low, end = self.kafka.earliest(logs), self.kafka.latest(logs)
+        seen = self._inspector.inspect(logs) if logs else {}
+        untold = [key for key in logs if key not in seen or seen[key].low is None]
+        if untold:
+            names = ", ".join(map(str, untold))
+            raise BrokerError(f"Kafka does not tell of {names} at present; nothing was done.")
+        known = {key: (s.low, s.high, s.identity) for key, s in seen.items()}
         return [
-            Standing(key, rows.get(key), committed.get(key), low.get(key), end.get(key))
-            for key in keys
+            Standing(key, rows.get(key), committed.get(key), *known.get(key, ())) for key in keys
         ]
 
     def move(self, standings: Iterable[Standing], wanted: Mapping[TopicPartition, int]) -> None:
         """Store the positions of ``wanted`` under new epochs, and leave the rows without owner.
 
-        ``standings`` are what the positions were chosen from: a row that was claimed since is left
-        where it is. Raises ``StoreError`` naming it.
+        They belong to the topic that there is now, whatever the row said before. ``standings`` are
+        what the positions were chosen from: a row that was claimed since is left where it is.
+        Raises ``StoreError`` naming it.
         """
-        epochs = {each.partition: each.epoch for each in standings}
-        counts = self.kafka.topics()
+        counts, epochs = self.kafka.topics(), self._leader_epochs(wanted)
         starts = {
-            key: Start(offset, counts[key.topic], replaces=epochs[key])
-            for key, offset in wanted.items()
+            key: Start(
+                wanted[key],
+                counts[key.topic],
+                replaces=each.epoch,
+                identity=each.identity,
+                leader_epoch=epochs.get(key),
+            )
+            for each in standings
+            for key in [each.partition]
         }
         with self._session() as session:
             claims = self._insist(lambda: session.claim([*starts], starts)).positions
@@ -140,6 +157,19 @@ class Group:
                 f"{missed}: a consumer claimed it at the same moment, and its position was not "
                 "changed; all others were. Stop the consumers of the group, and do it again."
             )
+
+    def _leader_epochs(self, wanted: Mapping[TopicPartition, int]) -> dict[TopicPartition, int]:
+        """Return under which leader the message before each position was written, if it is there.
+
+        A consumer asks again for the same message, and so notices that the log was truncated.
+        """
+        before = {key: offset - 1 for key, offset in wanted.items() if offset > 0}
+        found = self._inspector.look_up(before) if before else {}
+        return {
+            key: message.leader_epoch
+            for key, message in found.items()
+            if message.offset == before[key] and message.leader_epoch is not None
+        }
 
     @contextmanager
     def _session(self) -> Iterator[StoreSession[Any]]:
