@@ -9,12 +9,19 @@ from typing import NamedTuple, TypeAlias
 
 from eoconsumer.core import identity
 from eoconsumer.core.commit import Commits
-from eoconsumer.core.effects import Effects, Glance, LookUp, Report
+from eoconsumer.core.effects import Effects, Glance, LookUp, ReadPositions, Report
 from eoconsumer.core.guard import Sightings
 from eoconsumer.core.identity import Found, Sighting
 from eoconsumer.core.partition import Event, Partition, State
+from eoconsumer.core.positions import Position
 from eoconsumer.core.settings import Settings
-from eoconsumer.errors import BrokerError, EOConsumerError, PositionError, TopicGone
+from eoconsumer.errors import (
+    BrokerError,
+    EOConsumerError,
+    PositionError,
+    StoreError,
+    TopicGone,
+)
 from eoconsumer.message import TopicPartition
 
 #: Looks in which a partition stands still before messages are searched for behind its position.
@@ -95,6 +102,7 @@ class Doubts(Commits):
         seen: Sightings = answer
         marks, self._marks = self._marks, {}
         self._look_at = now + self.settings.identity_interval
+        yield from self._notice_claims()
         reasons: Reasons = {}
         waiting: dict[TopicPartition, int] = {}
         for key, sighting in seen.items():
@@ -112,6 +120,22 @@ class Doubts(Commits):
                 waiting[key] = partition.fetched
         self.drained = False
         return (yield from self._search(waiting, seen)) | reasons
+
+    def _notice_claims(self) -> Effects[None]:
+        """Let go of rows that another has claimed: an owner without messages is never refused.
+
+        So a position that was moved on purpose (``eoconsumer offsets reset --fence``) is taken up
+        by an idle consumer, too.
+        """
+        idle = tuple(key for key, p in self.partitions.items() if p.live and not p.pending)
+        if not idle or self.settings.positions == "kafka":
+            return
+        try:
+            rows: dict[TopicPartition, Position] = yield ReadPositions(idle)
+        except StoreError:
+            return  # there is nothing to write, and the next look comes
+        claimed = [key for key, row in rows.items() if row.epoch != self.partitions[key].epoch]
+        yield from self.fence(claimed)
 
     def _compared(self, partition: Partition, mark: Mark, seen: Sighting) -> EOConsumerError | None:
         """Return what is wrong with a position of ours.

@@ -5,15 +5,22 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from bench import HERE, P0, P1, Bench, messages
+from bench import GROUP, HERE, P0, P1, Bench, messages
 
 from eoconsumer.core import effects as fx
 from eoconsumer.core.doubts import PATIENCE, STILL
 from eoconsumer.core.identity import Found, Sighting
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.partition import State
-from eoconsumer.core.positions import Identity
-from eoconsumer.errors import BrokerError, OffsetOutOfRange, TopicGone, TopicRecreated
+from eoconsumer.core.positions import Identity, Start
+from eoconsumer.errors import (
+    BrokerError,
+    OffsetOutOfRange,
+    StoreError,
+    TopicGone,
+    TopicRecreated,
+    TransientStoreError,
+)
 
 NEW = Sighting(Identity("second-life", "cluster"), 0, 150, 0)
 INTERVAL = 5.0
@@ -268,3 +275,37 @@ def test_a_poll_that_brings_less_than_was_asked_for_took_all_there_was() -> None
     assert not bench.flow.drained
     bench.own(P0).consume({P0: messages(range(4, 7))})
     assert bench.flow.drained
+
+
+# --- rows that another has claimed ----------------------------------------------------------------
+
+
+@pytest.mark.requirement("N13")
+@pytest.mark.parametrize("mode", list(Mode))
+def test_an_idle_owner_takes_up_a_position_that_was_moved_on_purpose(mode: Mode) -> None:
+    bench = Looking(mode=mode)
+    rows = bench.session.positions([P0])
+    mover = bench.store.open(GROUP, "mover")
+    moved = Start(4, 2, replaces=rows[P0].epoch, identity=HERE)
+    mover.claim([P0], {P0: moved})
+
+    bench.look(2)
+
+    assert bench.claimed == [{P0}]
+    assert bench.flow.partitions[P0].position == 4
+    assert len(bench.reports("fenced")) == 1
+
+
+def test_an_idle_owner_bears_with_a_database_that_does_not_answer() -> None:
+    bench = Looking()
+    bench.fail(fx.ReadPositions, StoreError(), TransientStoreError())
+    bench.look(3)
+    assert bench.claimed == []
+
+
+def test_the_rows_are_not_looked_at_while_messages_wait_nor_where_they_are_not_the_truth() -> None:
+    busy = Looking()
+    for key in (P0, P1):
+        busy.flow.partitions[key].add(messages(range(10, 20), key))
+    elsewhere = Looking(mode=Mode.AT_LEAST_ONCE, positions="kafka")
+    assert busy.look().all(fx.ReadPositions) == elsewhere.look().all(fx.ReadPositions) == []
