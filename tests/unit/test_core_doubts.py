@@ -142,6 +142,18 @@ def test_a_position_that_moved_since_kafka_was_asked_is_not_behind_the_end() -> 
     assert bench.reports("doubted") == []
 
 
+def test_an_answer_from_before_the_last_claim_says_nothing_about_it() -> None:
+    bench = Looking()
+    answers: list[object] = [None, {P0: NEW, P1: NEW}]
+    bench.glance = lambda _: answers.pop(0)  # type: ignore[method-assign]  # as a slow broker
+    bench.look()
+    bench.run(bench.flow.revoked([P0, P1]))
+    bench.run(bench.flow.assigned([P0, P1]))
+    bench.run(bench.flow.look_after(bench.clock))
+    assert answers == []
+    assert bench.reports("doubted") == []
+
+
 def test_messages_fetched_before_they_were_deleted_are_not_missing() -> None:
     bench = Looking()
     bench.logs[P0] = Sighting(HERE, 15, 20, 0)
@@ -178,6 +190,14 @@ def test_what_the_client_does_not_fetch_is_claimed_again_at_once() -> None:
     assert bench.claimed == [{P0}]
     assert bench.flow.partitions[P0].live
     assert bench.reports("doubted")[0]["reason"] == "said the client"
+
+
+def test_a_reader_looks_after_its_partitions_each_time_that_it_has_polled() -> None:
+    bench = Bench().own(P0)
+    bench.flow.position_failed(P0, OffsetOutOfRange("said the client"))
+    bench.consume({P0: messages(range(3))}, {P0: messages(range(3))})
+    assert len(bench.reports("doubted")) == 1
+    assert bench.effects == [0, 1, 2]
 
 
 def test_what_the_client_says_again_and_again_ends_the_reader_after_growing_waits() -> None:

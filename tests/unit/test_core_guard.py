@@ -192,6 +192,13 @@ def test_the_leader_epoch_of_the_last_message_is_stored_with_the_position(mode: 
     assert (bench.stored(), row(bench.store).leader_epoch) == (5, 6)
 
 
+def test_the_leader_epoch_is_stored_also_where_positions_are_stored_later() -> None:
+    bench = Bench(mode=Mode.AT_LEAST_ONCE, commit_interval=1e9).own(P0)
+    bench.flow._advance_at = 1e9
+    bench.consume({P0: [*led(range(3), 4), *led(range(3, 5), 6)]})
+    assert (bench.stored(), row(bench.store).leader_epoch) == (5, 6)
+
+
 def cut(found: Found, **settings: Any) -> Bench:
     """Start where the partition has had another leader since the position was stored."""
     first = Bench().own(P0)

@@ -167,6 +167,13 @@ class ClaimConformance(Contract):
         assert session.claim([added], {}).known == {"orders": 3}
         assert session.claim([added], {added: Start(0, partitions=4)}).known == {"orders": 3}
 
+    def test_a_start_that_names_no_number_of_partitions_leaves_it_unknown(
+        self, store: Store
+    ) -> None:
+        session = store.open("ledger", "first")
+
+        assert session.claim([ORDERS], {ORDERS: Start(0, partitions=0)}).known == {}
+
     @pytest.mark.requirement("S3-15")
     def test_two_topics_with_equal_partition_numbers_have_their_own_positions(
         self, store: Store
