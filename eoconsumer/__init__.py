@@ -4,7 +4,9 @@ import logging
 
 from eoconsumer.consumer import Consumer
 from eoconsumer.core.effects import Run
+from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.core.modes import Mode
+from eoconsumer.core.redrive import Redriven
 from eoconsumer.core.retry import RetryPolicy
 from eoconsumer.errors import (
     ConfigurationError,
@@ -26,12 +28,15 @@ __all__ = [
     "Events",
     "HandlerFailed",
     "HandlerMisuse",
+    "Letter",
     "Message",
     "Mode",
     "PositionError",
     "Record",
+    "Redriven",
     "RetryPolicy",
     "Run",
+    "Selection",
     "Snapshot",
     "StoreError",
     "TopicPartition",

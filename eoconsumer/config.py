@@ -64,6 +64,11 @@ class Config(BaseModel):
                 'positions="kafka" cannot be exactly-once: an offset in Kafka is not in the '
                 'database\'s transaction; use positions="store", or another mode'
             )
+        if self.on_poison == "quarantine" and self.mode is not Mode.EXACTLY_ONCE:
+            raise ValueError(
+                'on_poison="quarantine" needs mode="exactly_once": the messages that wait are '
+                'written in the transaction of the offset; use on_poison="bury", or that mode'
+            )
         return self
 
     @classmethod

@@ -15,7 +15,9 @@ from typing import Any, TypeVar
 
 from eoconsumer.codecs import Decode, Form, Route, Routes, model_decoder
 from eoconsumer.config import Config
+from eoconsumer.core.letters import EVERY_LETTER, Selection
 from eoconsumer.core.modes import Mode
+from eoconsumer.core.redrive import Redriven
 from eoconsumer.core.retry import RetryPolicy
 from eoconsumer.errors import ConfigurationError, ForkError
 from eoconsumer.kafka import KafkaSource, adapted, client_settings, of_reader
@@ -23,6 +25,7 @@ from eoconsumer.kafka.check import topics_exist
 from eoconsumer.message import Message, TopicPartition
 from eoconsumer.protocols import Store
 from eoconsumer.runner import Runner, User
+from eoconsumer.runner.redrive import redrive
 from eoconsumer.runner.watch import Watch
 from eoconsumer.telemetry import Events, Snapshot
 
@@ -52,10 +55,11 @@ class Consumer:
     epoch. ``batch_size`` (messages) and ``batch_bytes`` (bytes): upper bounds of one transaction.
     ``max_partitions``: how many partitions this consumer works on at once. ``readers``: threads,
     each with its own client, session and partitions. ``retry``: tries of a failing message;
-    ``on_poison``: then "stop" (``run`` raises), "skip" or "bury" (a dead letter, in the same
-    transaction as the offset). ``restart``: tries of a reader that lost its broker or database.
-    ``commit_batch`` (messages) and ``commit_interval`` (seconds): how often at-least-once stores
-    positions, and how many messages a kill repeats (at-most-once: gives up) at most.
+    ``on_poison``: then "stop" (``run`` raises), "skip", "bury" (a dead letter, in the same
+    transaction as the offset) or "quarantine" (and the later messages of its key with it).
+    ``restart``: tries of a reader that lost its broker or database. ``commit_batch`` (messages)
+    and ``commit_interval`` (seconds): how often at-least-once stores positions, and how many
+    messages a kill repeats (at-most-once: gives up) at most.
     ``positions``: "store", or "kafka" for the two modes without transactions.
     ``on_identity_change``: where a topic was deleted and created anew, or the cluster is another
     one: "stop" (``run`` raises), or "restart" at the first message there is.
@@ -267,6 +271,17 @@ class Consumer:
             self._runner, self._stopped_early = None, False
             self._running.release()
         return watch.snapshot()
+
+    def redrive(self, which: Selection = EVERY_LETTER, *, limit: int | None = None) -> Redriven:
+        """Give the dead letters of this group to their handlers again, in order; return the sum.
+
+        Kafka is not asked, and consumers of the group may run meanwhile. Each letter is one
+        transaction, with its removal; in the other modes it is removed behind or before the
+        handler. One whose handler fails stays, and so do those of its key behind it. ``which`` are
+        meant; at most ``limit`` are tried. Raises ``StoreError`` and ``HandlerMisuse``.
+        """
+        self._not_forked()
+        return redrive(self.config, self.store, self._user(), Watch(self.events), which, limit)
 
     def _source(self, number: int) -> KafkaSource:
         return KafkaSource(of_reader(self._client, number, self.config.reader_count))

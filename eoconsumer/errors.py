@@ -11,7 +11,7 @@ from collections.abc import Iterable
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from eoconsumer.message import TopicPartition
+    from eoconsumer.message import MessageKey, TopicPartition
 
 
 class EOConsumerError(Exception):
@@ -59,6 +59,13 @@ class DecodeError(EOConsumerError):
         """``offset`` is that of the message, where it is known."""
         super().__init__(message)
         self.offset = offset
+
+
+class KeyInQuarantine(EOConsumerError):  # noqa: N818 - the name is part of the public API
+    """The handler did not see this message: an earlier one of its key is a dead letter.
+
+    A redrive applies both, in order.
+    """
 
 
 class PositionError(EOConsumerError):
@@ -128,3 +135,16 @@ class Fenced(StoreError):  # noqa: N818 - the name is part of the public API
             names = ", ".join(f"{tp.topic}[{tp.partition}]" for tp in self.partitions)
             message = f"{names}: {inspect.cleandoc(Fenced.__doc__ or '')}"
         super().__init__(message)
+
+
+class LetterGone(StoreError):  # noqa: N818 - the name is part of the public API
+    """The dead letter is gone: somebody else applied or dropped it; our transaction rolled back."""
+
+
+class QuarantineLifted(StoreError):  # noqa: N818 - the name is part of the public API
+    """These keys left their quarantine; the batch was rolled back, and handles them again."""
+
+    def __init__(self, keys: Iterable[MessageKey] = (), message: str | None = None) -> None:
+        """Name the ``keys`` (partition, key) whose quarantine was lifted."""
+        super().__init__(message)
+        self.keys: tuple[MessageKey, ...] = tuple(keys)

@@ -27,6 +27,13 @@ class TopicPartition(NamedTuple):
         return f"{self.topic}[{self.partition}]"
 
 
+class MessageKey(NamedTuple):
+    """What a quarantine is about: the messages of one partition that have the same key."""
+
+    partition: TopicPartition
+    key: bytes
+
+
 class RawMessage(Protocol):
     """What a message is made from; a ``confluent_kafka.Message`` fits."""
 

@@ -9,9 +9,10 @@ from typing import Any, Protocol, runtime_checkable
 from typing_extensions import TypeVar
 
 from eoconsumer.core.identity import Found, Sighting
-from eoconsumer.core.positions import Claims, DeadLetter, Move, Position, Start
+from eoconsumer.core.letters import DeadLetter, Letter, Selection
+from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.errors import PositionError
-from eoconsumer.message import RawMessage, TopicPartition
+from eoconsumer.message import MessageKey, RawMessage, TopicPartition
 
 S_co = TypeVar("S_co", covariant=True, default=Any)
 
@@ -31,11 +32,29 @@ class Scope(Protocol[S_co]):
         """
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Write dead letters: raw key and value, headers, place, timestamp, error, attempts."""
+        """Write dead letters: raw key and value, headers, place, timestamp, error, attempts.
+
+        In a transaction a letter's ``hold`` is obeyed: where it ``BEGINS``, its key is put into
+        quarantine; where it ``WAITS``, its key must be there, or ``QuarantineLifted`` is raised.
+        Both *write* the quarantine, so that of this and a ``lift`` at the same time one fails with
+        ``TransientStoreError``. Outside of a transaction no letter holds.
+        """
+
+    def remove(self, letter: Letter) -> None:
+        """Remove a dead letter; raises ``LetterGone`` where it is not there any more.
+
+        Where the open transaction of somebody else has removed it: ``TransientStoreError``.
+        """
 
 
 class Transaction(Scope[S_co], AbstractContextManager["Transaction[S_co]", None], Protocol[S_co]):
     """One transaction. As a context manager it commits on leaving, or aborts on an error."""
+
+    def lift(self, key: MessageKey) -> bool:
+        """End the quarantine of ``key``, unless a letter of it is left; return whether it is over.
+
+        Raises ``TransientStoreError`` where a letter is being buried for it at the same time.
+        """
 
     def commit(self) -> None:
         """Commit; may be called again after ``CommitInDoubt``.
@@ -56,6 +75,7 @@ class StoreSession(Scope[S_co], Protocol[S_co]):
     ) -> Claims:
         """Raise the epoch of the rows of ``partitions``, own them, and return their positions.
 
+        The keys in quarantine are read after that write, so that those of former owners are there.
         A partition without a row is left out, unless ``starts`` has it: then the row is made. A
         row that exists keeps its position, unless its ``Start`` says which epoch it ``replaces``
         and the row still has that epoch; identity and leader epoch go with it. Takes a constant
@@ -72,6 +92,9 @@ class StoreSession(Scope[S_co], Protocol[S_co]):
     def release(self, moves: Sequence[Move]) -> None:
         """Note that rows which are still ours have no live owner any more."""
 
+    def note_failure(self, letter: Letter, error: BaseException) -> None:
+        """Note in a dead letter one more attempt, and its error; nothing where it is gone."""
+
     def transaction(self) -> Transaction[S_co]:
         """Open a transaction."""
 
@@ -79,6 +102,12 @@ class StoreSession(Scope[S_co], Protocol[S_co]):
         """Return ``TransientStoreError`` for what the database asks to be tried again.
 
         Anything else, an error of the handler or of its data, is returned as it is.
+        """
+
+    def culprit(self, error: BaseException, messages: int) -> int | None:
+        """Return which of ``messages`` (from 0) a handler of runs failed for, by its ``error``.
+
+        Known where a command of as many writes as there were messages says which write failed.
         """
 
     def close(self) -> None:
@@ -101,6 +130,13 @@ class Store(Protocol[S_co]):
 
     def open(self, group: str, owner: str) -> StoreSession[S_co]:
         """Open a session for one reader; ``owner`` is unique among all readers, ever."""
+
+    def letters(self, which: Selection, after: Letter | None, limit: int) -> Sequence[Letter]:
+        """Return dead letters that everybody can see, at most ``limit``, in their order.
+
+        The order is that of group, topic, partition and offset; ``after`` is the last letter of
+        the answer before.
+        """
 
     def close(self) -> None:
         """Close what the store opened itself."""

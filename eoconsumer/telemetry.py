@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import dataclass, field
 
 from eoconsumer.core.effects import Run
@@ -69,7 +69,13 @@ class Events:
         """A message failed for good and is passed over, by ``on_poison="skip"``."""
 
     def buried(self, message: Message, error: BaseException, attempts: int) -> None:
-        """A message failed for good and becomes a dead letter, by ``on_poison="bury"``."""
+        """A message failed for good and becomes a dead letter, by ``on_poison``."""
+
+    def parked(self, messages: Sequence[Message]) -> None:
+        """These messages wait as dead letters, behind another of their key in quarantine."""
+
+    def lifted(self, partition: TopicPartition) -> None:
+        """Keys of this partition left their quarantine; their messages are handled again."""
 
     def store_retry(self, error: BaseException, tries: int) -> None:
         """The database asked for another try."""
@@ -107,6 +113,7 @@ class Snapshot:
     retries: int = 0
     skipped: int = 0
     buried: int = 0
+    parked: int = 0
     claims: int = 0
     fenced: int = 0
     doubts: int = 0

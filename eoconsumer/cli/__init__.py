@@ -1,4 +1,4 @@
-"""The command line: ``eoconsumer demo | run | doctor | offsets | setup | dev``.
+"""The command line: ``eoconsumer demo | run | doctor | dlq | offsets | setup | dev``.
 
 Each command imports what it needs when it is called, so that ``eoconsumer --help`` and a mistyped
 option answer at once, and ``doctor`` works where the servers of the demo are not installed.

@@ -9,6 +9,7 @@ import typer
 
 from eoconsumer.cli.demo import demo
 from eoconsumer.cli.dev import dev
+from eoconsumer.cli.dlq import dlq
 from eoconsumer.cli.doctor import doctor
 from eoconsumer.cli.exits import reported
 from eoconsumer.cli.offsets import offsets
@@ -43,3 +44,4 @@ for command in (demo, run, doctor, setup):
     app.command()(reported(command))
 app.add_typer(dev, name="dev")
 app.add_typer(offsets, name="offsets")
+app.add_typer(dlq, name="dlq")

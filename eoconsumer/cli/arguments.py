@@ -27,3 +27,13 @@ StoreUrl = Annotated[
         help="URL of the database: mongodb://host/shop?replicaSet=rs0.",
     ),
 ]
+
+
+def typed(context: typer.Context, *names: str) -> tuple[str, ...]:
+    """Return which of these options were given on the command line.
+
+    An address in the environment is there for everybody, so it is not held against a consumer that
+    has one; an address on the command line is.
+    """
+    sources = ((name, context.get_parameter_source(name)) for name in names)
+    return tuple(name for name, source in sources if source and source.name == "COMMANDLINE")

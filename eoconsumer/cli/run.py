@@ -7,7 +7,7 @@ from typing import Annotated
 
 import typer
 
-from eoconsumer.cli.arguments import Bootstrap, StoreUrl
+from eoconsumer.cli.arguments import Bootstrap, StoreUrl, typed
 from eoconsumer.errors import ConfigurationError
 
 
@@ -45,14 +45,8 @@ def run(
         "start": start and _start(start),
     }
     settings = {name: value for name, value in options.items() if value is not None}
-    # An address in the environment is there for everybody, so it is not held against a consumer
-    # that has one; an address on the command line is.
-    typed = [
-        name
-        for name in ("bootstrap", "store", *options)
-        if (source := context.get_parameter_source(name)) and source.name == "COMMANDLINE"
-    ]
-    processes.run(Target(target, bootstrap, store, settings, tuple(typed)), workers)
+    given = typed(context, "bootstrap", "store", *options)
+    processes.run(Target(target, bootstrap, store, settings, given), workers)
 
 
 def _start(text: str) -> str | int | datetime:

@@ -6,8 +6,9 @@ from collections.abc import Iterable
 from dataclasses import dataclass
 
 from eoconsumer.core.effects import Run
+from eoconsumer.core.letters import DeadLetter
 from eoconsumer.core.partition import Partition
-from eoconsumer.core.positions import DeadLetter, Move
+from eoconsumer.core.positions import Move
 
 
 @dataclass(frozen=True, slots=True)

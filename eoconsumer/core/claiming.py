@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
@@ -18,8 +19,9 @@ from eoconsumer.core.effects import (
     Sleep,
 )
 from eoconsumer.core.guard import Checked, Guard
+from eoconsumer.core.modes import Mode
 from eoconsumer.core.positions import UNKNOWN, Claims, Move, Position, Start
-from eoconsumer.errors import PositionError, StoreError, TransientStoreError
+from eoconsumer.errors import ConfigurationError, PositionError, StoreError, TransientStoreError
 from eoconsumer.message import TopicPartition
 
 Keys = tuple[TopicPartition, ...]
@@ -37,10 +39,11 @@ class Claiming(Guard):
         claims: Claims = yield from self._ask(Claim(keys, {}))
         rows = dict(claims.positions)
         try:
+            self._quarantine_fits(rows)
             starts = yield from self._starts(keys, claims)
             wanted = {key: self._wanted(key, rows.get(key), starts.get(key)) for key in keys}
             found = yield from self.check(wanted)
-        except PositionError:
+        except (PositionError, ConfigurationError):
             yield from self._release(rows)
             raise
         rows = {key: row for key, row in rows.items() if key in found}
@@ -61,6 +64,18 @@ class Claiming(Guard):
         rows = {key: row for key, row in rows.items() if row.handed_over == in_kafka}
         yield from self.pass_over({key: found[key] for key in rows})
         return rows
+
+    def _quarantine_fits(self, rows: Mapping[TopicPartition, Position]) -> None:
+        """Refuse keys in quarantine without transactions: their order could not be kept."""
+        if self.settings.mode is Mode.EXACTLY_ONCE:
+            return
+        for key, row in rows.items():
+            if row.quarantined:
+                raise ConfigurationError(
+                    f"{key} has {len(row.quarantined)} keys in quarantine, which only "
+                    "mode=exactly_once can keep in order; nothing of it was handled. Release them "
+                    "with eoconsumer dlq redrive, then change the mode."
+                )
 
     def _wanted(self, key: TopicPartition, row: Position | None, start: Start | None) -> Position:
         """Return from where ``key`` is to start, and what is known of that place."""

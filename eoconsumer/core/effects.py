@@ -10,9 +10,10 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
-from eoconsumer.core.positions import DeadLetter, Move, Start
+from eoconsumer.core.letters import DeadLetter, Letter
+from eoconsumer.core.positions import Move, Start
 from eoconsumer.errors import EOConsumerError
-from eoconsumer.message import Message, TopicPartition
+from eoconsumer.message import Message, MessageKey, TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -38,11 +39,16 @@ class Run:
 
     def below(self, offset: int) -> Run:
         """Return the part of this run that stands before ``offset``."""
-        return replace(self, messages=[m for m in self.messages if m.offset < offset])
+        return self._part([m for m in self.messages if m.offset < offset])
 
     def since(self, offset: int) -> Run:
         """Return the part of this run that begins at ``offset``."""
-        return replace(self, messages=[m for m in self.messages if m.offset >= offset])
+        return self._part([m for m in self.messages if m.offset >= offset])
+
+    def _part(self, messages: Sequence[Message]) -> Run:
+        """Return this run with ``messages`` only; what is dropped elsewhere has its own letter."""
+        dropped = self.dropped and self.dropped.intersection(m.offset for m in messages)
+        return replace(self, messages=messages, dropped=dropped)
 
     def dropping(self, offsets: Iterable[int]) -> Run:
         """Return this run with ``offsets`` kept from the handler."""
@@ -59,11 +65,18 @@ class Run:
 class RunFailed(EOConsumerError):  # noqa: N818 - a signal between driver and core
     """A handler raised (``__cause__``) in ``partition``; ``offset`` names the message if known."""
 
-    def __init__(self, partition: TopicPartition, offset: int | None) -> None:
-        """``offset`` is None where a handler of whole runs failed: any of them may be to blame."""
+    def __init__(
+        self, partition: TopicPartition, offset: int | None, *, handled_before: bool = True
+    ) -> None:
+        """``offset`` is None where a handler of whole runs failed: any of them may be to blame.
+
+        ``handled_before`` is False where the handler of a run was left in its middle: it may not
+        have done its work for the messages before ``offset`` either.
+        """
         super().__init__()
         self.partition = partition
         self.offset = offset
+        self.handled_before = handled_before
 
 
 class OutOfTime(EOConsumerError):  # noqa: N818 - a signal between driver and core
@@ -113,7 +126,7 @@ class Handle:  # -> None ! RunFailed, OutOfTime, HandlerMisuse, StoreError
 
 
 @dataclass(frozen=True, slots=True)
-class Bury:  # -> None ! StoreError
+class Bury:  # -> None ! QuarantineLifted, StoreError
     """Write dead letters, in the open transaction if there is one."""
 
     letters: tuple[DeadLetter, ...]
@@ -134,6 +147,46 @@ class Commit:  # -> None ! CommitInDoubt, StoreError
 @dataclass(frozen=True, slots=True)
 class Abort:  # -> None
     """Roll the open transaction back; never fails, since the server forgets it anyway."""
+
+
+# --- dead letters that are applied or dropped ---------------------------------------------------
+
+
+@dataclass(frozen=True, slots=True)
+class FindLetters:  # -> Sequence[Letter] ! StoreError
+    """Read the next letters of a group, in the order of topic, partition and offset."""
+
+    group: str
+    after: Letter | None
+
+
+@dataclass(frozen=True, slots=True)
+class View:  # -> Message
+    """See the message of a letter as its handler would: decoded, or failing when it is read."""
+
+    letter: Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Remove:  # -> None ! LetterGone, StoreError
+    """Remove a letter, in the open transaction if there is one."""
+
+    letter: Letter
+
+
+@dataclass(frozen=True, slots=True)
+class Lift:  # -> bool ! StoreError
+    """End the quarantine of a key, unless a letter of it is left; tell whether it is over."""
+
+    key: MessageKey
+
+
+@dataclass(frozen=True, slots=True)
+class NoteFailure:  # -> None ! StoreError
+    """Note in a letter that it failed once more, and how."""
+
+    letter: Letter
+    error: BaseException
 
 
 # --- Kafka ------------------------------------------------------------------------------------
@@ -260,7 +313,8 @@ class Report:  # -> None
 
 
 Effect: TypeAlias = (
-    Claim | ReadPositions | Release | Begin | Handle | Bury | Advance | Commit | Abort | Poll
+    Claim | ReadPositions | Release | Begin | Handle | Bury | Advance | Commit | Abort
+    | FindLetters | View | Remove | Lift | NoteFailure | Poll
     | Resolve | Inspect | Glance | LookUp | Assign | Pause | Resume | CommitGroup | Mirror
     | AfterCommit | Assigned | Revoked | Now | Chance | Sleep | Report
 )  # fmt: skip

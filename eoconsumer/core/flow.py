@@ -30,19 +30,20 @@ from eoconsumer.core.effects import (
     Run,
     RunFailed,
 )
+from eoconsumer.core.letters import DeadLetter, Hold
 from eoconsumer.core.modes import STEPS, Mode
 from eoconsumer.core.partition import Event, Partition, State
-from eoconsumer.core.positions import DeadLetter
 from eoconsumer.core.settings import Settings
 from eoconsumer.errors import (
     DecodeError,
     EOConsumerError,
     Fenced,
     HandlerFailed,
+    QuarantineLifted,
     StoreError,
     TransientStoreError,
 )
-from eoconsumer.message import TopicPartition
+from eoconsumer.message import MessageKey, TopicPartition
 
 
 class Flow(Doubts):
@@ -80,6 +81,8 @@ class Flow(Doubts):
                     yield from self._process(batch, now)
             except Fenced as fenced:
                 yield from self.fence(fenced.partitions)
+            except QuarantineLifted as lifted:
+                yield from self._lifted(lifted.keys)
             except TransientStoreError as error:
                 yield from self._patience(error)
             else:
@@ -166,6 +169,7 @@ class Flow(Doubts):
                     yield from self.commit(batch)
                     transaction = False
                     yield from self._settle(batch.runs, began)
+                    yield from self._parked(batch.letters)
                 elif isinstance(step, Advance) and not transaction:
                     yield from self.advance(step.moves)
                 else:
@@ -203,13 +207,19 @@ class Flow(Doubts):
             key = TopicPartition(letter.message.topic, letter.message.partition)
             self.partitions[key].fates[letter.message.offset] = None
 
+    def _parked(self, letters: Iterable[DeadLetter]) -> Effects[None]:
+        """Tell which messages wait as dead letters now, behind others of their keys."""
+        messages = [letter.message for letter in letters if letter.hold is Hold.WAITS]
+        if messages:
+            yield Report("parked", {"messages": messages})
+
     # --- recovery ---------------------------------------------------------------------------
 
     def _failed(self, batch: Batch, failure: RunFailed, now: float) -> Effects[list[Run]]:
         """Note what ``failure`` tells; return what can be done of ``batch`` all the same."""
         run = next(r for r in batch.runs if r.partition == failure.partition)
         cause = failure.__cause__ or failure
-        if self._settles_at_once and failure.offset is not None:
+        if self._settles_at_once and failure.offset is not None and failure.handled_before:
             handled = run.below(failure.offset)
             if handled.messages:
                 yield AfterCommit((handled,))
@@ -238,7 +248,9 @@ class Flow(Doubts):
 
     def _give_up(self, run: Run, failure: RunFailed, cause: BaseException) -> Effects[Run]:
         """At most once: what failed may have happened, so it is never tried again."""
-        offsets = [m.offset for m in run.live] if failure.offset is None else [failure.offset]
+        offsets = [m.offset for m in run.live]
+        if failure.offset is not None and failure.handled_before:
+            offsets = [failure.offset]
         transient = isinstance(cause, StoreError)
         if self.settings.on_poison == "stop" and not transient:
             raise stopped(self.settings.mode, run.partition, offsets[0], 1, cause) from cause
@@ -249,10 +261,12 @@ class Flow(Doubts):
         self, partition: Partition, run: Run, offsets: Sequence[int], cause: BaseException
     ) -> Effects[None]:
         """Let the messages at ``offsets`` pass the handler by, with a dead letter if so set."""
-        bury = self.settings.on_poison == "bury"
+        bury = self.settings.on_poison != "skip"
         tries = max(1, partition.tries)
         for message in [m for m in run.messages if m.offset in offsets]:
-            fate = DeadLetter(message, cause, tries) if bury else None
+            alone = self.settings.on_poison == "bury" or message.raw_key is None
+            hold = Hold.NONE if alone else Hold.BEGINS
+            fate = DeadLetter(message, cause, tries, hold) if bury else None
             partition.decide(message.offset, fate)
             details = {"message": message, "error": cause, "attempts": tries}
             yield Report("buried" if bury else "skipped", details)
@@ -267,6 +281,20 @@ class Flow(Doubts):
         yield Pause(partition.key)
         details = {"partition": partition.key, "offset": partition.suspect, "error": cause}
         yield Report("retry", {**details, "attempt": partition.tries, "delay": delay})
+
+    def _lifted(self, keys: Sequence[MessageKey]) -> Effects[None]:
+        """Handle again what was to wait: a redrive has applied all that stood before it.
+
+        The batch was rolled back, and comes again. A message that waits in the store is written in
+        one transaction with the row of its key's quarantine, and so is the end of the quarantine:
+        of a reader that parks message 51 while a redrive applies the 50 before it and finds nothing
+        else, one meets a write conflict and looks again. Then either the redrive finds 51 too, or
+        the reader finds no quarantine, which is how it comes here.
+        """
+        for partition in self.partitions.values():
+            partition.lifted(keys)
+        for place in sorted({key.partition for key in keys}):
+            yield Report("lifted", {"partition": place})
 
     def _patience(self, error: TransientStoreError) -> Effects[None]:
         """Wait a little for the database, longer each time, until ``store_timeout`` is over."""

@@ -7,7 +7,8 @@ from enum import StrEnum
 from typing import Protocol, TypeAlias
 
 from eoconsumer.core.effects import Advance, AfterCommit, Begin, Bury, Commit, Handle, Run
-from eoconsumer.core.positions import DeadLetter, Move
+from eoconsumer.core.letters import DeadLetter
+from eoconsumer.core.positions import Move
 
 Step: TypeAlias = Begin | Handle | Bury | Advance | Commit | AfterCommit
 
@@ -32,10 +33,12 @@ class Work(Protocol):
 
 
 def exactly_once(work: Work) -> list[Step]:
-    """Inside: the handler's writes and the offsets are one transaction."""
+    """Inside: the handler's writes, the offsets and dead letters are one transaction."""
     handle = map(Handle, work.runs)
-    advance = Advance(work.moves)
-    return [Begin(), *_bury(work), *handle, advance, Commit(), AfterCommit(work.runs)]
+    # Letters last, since a key's quarantine is written with them. Whoever holds its row then holds
+    # the row of the position too, so that a claim notices, and ends the session of a dead owner.
+    written = [Advance(work.moves), *_bury(work)]
+    return [Begin(), *handle, *written, Commit(), AfterCommit(work.runs)]
 
 
 def at_least_once(work: Work) -> list[Step]:

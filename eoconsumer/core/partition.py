@@ -11,13 +11,15 @@ The rules:
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
 from eoconsumer.core.effects import Run
-from eoconsumer.core.positions import UNKNOWN, DeadLetter, Identity, Move, Position
-from eoconsumer.message import Message, TopicPartition
+from eoconsumer.core.letters import DeadLetter, Hold
+from eoconsumer.core.positions import UNKNOWN, Identity, Move, Position
+from eoconsumer.errors import KeyInQuarantine
+from eoconsumer.message import Message, MessageKey, TopicPartition
 
 
 class State(Enum):
@@ -67,7 +69,8 @@ class Partition:
 
     ``suspect`` is the first offset of a stretch of ``suspects`` messages in which one is known to
     fail; a stretch of one stands alone. ``fates`` holds what was decided about single offsets: a
-    dead letter, or None for a message that is skipped. ``identity`` and ``last_epoch`` are those
+    dead letter, or None for a message that is skipped. ``quarantined`` maps a key to the offset
+    behind which its messages wait as dead letters. ``identity`` and ``last_epoch`` are those
     of the log when it was claimed; ``leader_epoch`` is that of the last message handled.
     ``unseen``: Kafka did not tell of it then.
     ``doubts`` counts since the last message, ``still`` the looks in which messages waited;
@@ -90,6 +93,7 @@ class Partition:
     suspects: int = 0
     tries: int = 0
     fates: dict[int, DeadLetter | None] = field(default_factory=dict)
+    quarantined: dict[bytes, int] = field(default_factory=dict)
     unseen: bool = False
     doubts: int = 0
     still: int = 0
@@ -107,6 +111,7 @@ class Partition:
         """Own the partition from the stored position on."""
         self.on(Event.CLAIMED)
         self.epoch = position.epoch
+        self.quarantined = dict.fromkeys(position.quarantined, -1)
         self.position = self.stored = self.fetched = position.next_offset
         self.leader_epoch = position.leader_epoch
         self.still = 0
@@ -143,6 +148,8 @@ class Partition:
             before = sum(m.offset < self.suspect for m in self.pending[:limit])
             limit = min(limit, before or (self.suspects + 1) // 2)
         messages, total = fit(self.pending, limit, size)
+        if self.quarantined:
+            self._park(messages)
         dropped = {m.offset for m in messages} & self.fates.keys() if self.fates else ()
         return Run(self.key, messages, total, frozenset(dropped))
 
@@ -187,6 +194,27 @@ class Partition:
         """Let the message at ``offset`` pass the handler by: buried, or skipped where None."""
         self.fates[offset] = fate
         self.suspects = self.tries = 0
+        if fate is not None and fate.hold is Hold.BEGINS and fate.key is not None:
+            key = fate.key.key
+            self.quarantined[key] = min(offset, self.quarantined.get(key, offset))
+
+    def _park(self, messages: Iterable[Message]) -> None:
+        """Decide about those ``messages`` whose key is in quarantine: they wait behind it."""
+        for message in messages:
+            key, offset = message.raw_key, message.offset
+            if key is None or key not in self.quarantined or offset in self.fates:
+                continue
+            if offset > self.quarantined[key]:
+                waits = DeadLetter(message, KeyInQuarantine(), 0, Hold.WAITS)
+                self.fates[offset] = waits
+
+    def lifted(self, keys: Container[MessageKey]) -> None:
+        """Let the messages of these keys be handled again: nothing waits before them any more."""
+        for key in [k for k in self.quarantined if MessageKey(self.key, k) in keys]:
+            del self.quarantined[key]
+        for offset, fate in list(self.fates.items()):
+            if fate is not None and fate.hold is Hold.WAITS and fate.key in keys:
+                del self.fates[offset]
 
     def move(self, run: Run | None = None) -> Move:
         """Return the step of the stored position behind ``run``, or behind all that is handled."""

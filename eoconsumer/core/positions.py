@@ -6,7 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
-from eoconsumer.message import Message, TopicPartition
+from eoconsumer.message import TopicPartition
 
 
 @dataclass(frozen=True, slots=True)
@@ -30,6 +30,7 @@ class Position:
     ``next_offset`` is the offset of the next message to read; ``epoch`` grows by one at each
     claim; ``handed_over`` says that Kafka's group holds the position (``positions="kafka"``).
     ``leader_epoch`` is that of the last message before the position, where it is known.
+    ``quarantined`` are the keys whose messages wait as dead letters; only a claim tells them.
     """
 
     next_offset: int
@@ -38,6 +39,7 @@ class Position:
     handed_over: bool = False
     identity: Identity = UNKNOWN
     leader_epoch: int | None = None
+    quarantined: frozenset[bytes] = frozenset()
 
 
 @dataclass(frozen=True, slots=True)
@@ -83,12 +85,3 @@ class Move(NamedTuple):
     expected: int
     upto: int
     leader_epoch: int | None = None
-
-
-@dataclass(frozen=True, slots=True)
-class DeadLetter:
-    """A message that failed for good, with what is known about why."""
-
-    message: Message
-    error: BaseException
-    attempts: int

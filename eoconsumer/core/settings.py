@@ -8,7 +8,7 @@ from typing import Literal, TypeAlias
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.retry import RetryPolicy
 
-OnPoison: TypeAlias = Literal["stop", "skip", "bury"]
+OnPoison: TypeAlias = Literal["stop", "skip", "bury", "quarantine"]
 Positions: TypeAlias = Literal["store", "kafka"]
 OnIdentityChange: TypeAlias = Literal["stop", "restart"]
 OnDataLoss: TypeAlias = Literal["stop", "continue"]

@@ -16,6 +16,7 @@ from eoconsumer.core.positions import Claims, Position, Start
 from eoconsumer.errors import BrokerError, EOConsumerError, Fenced, StoreError
 from eoconsumer.message import Message, RawMessage, TopicPartition
 from eoconsumer.protocols import Source, StoreSession, Transaction
+from eoconsumer.runner.driving import drive
 from eoconsumer.runner.flag import Flag
 from eoconsumer.runner.keepalive import KeepAlive
 from eoconsumer.runner.user import User, Work
@@ -45,7 +46,7 @@ class Reader:
         self._watch = watch
         self._stopping = stopping
         self._seconds = transaction_seconds
-        self._work = Work(user, watch, store.translate)
+        self._work = Work(user, watch, store)
         self._transaction: Transaction[Any] | None = None
         self._until: float | None = None
         self._failure: BaseException | None = None
@@ -75,17 +76,7 @@ class Reader:
     def drive(self, effects: fx.Effects[None]) -> None:
         """Do what ``effects`` asks for, one after the other."""
         carry_out = self._carry_out
-        try:
-            effect = next(effects)
-            while True:
-                try:
-                    result = carry_out[type(effect)](effect)
-                except EOConsumerError as error:
-                    effect = effects.throw(error)
-                else:
-                    effect = effects.send(result)
-        except StopIteration:
-            return
+        drive(effects, lambda effect: carry_out[type(effect)](effect))
 
     def rebalance(self, effects: fx.Effects[None]) -> None:
         """Drive ``effects`` inside a callback of Kafka, through which no error must leave."""

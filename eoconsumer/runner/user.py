@@ -6,12 +6,14 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass
+from functools import partial
 from typing import Any
 
 from eoconsumer.codecs import Routes
 from eoconsumer.core.effects import OutOfTime, Run, RunFailed
 from eoconsumer.errors import DecodeError, HandlerMisuse, TransientStoreError
-from eoconsumer.message import Message, TopicPartition
+from eoconsumer.message import Message, RawMessage, TopicPartition
+from eoconsumer.protocols import StoreSession
 from eoconsumer.runner.watch import Watch
 from eoconsumer.telemetry import Trace
 
@@ -31,13 +33,16 @@ class User:
 class Work:
     """Runs the user's handler over one run, in a transaction or outside of one."""
 
-    def __init__(
-        self, user: User, watch: Watch, translate: Callable[[BaseException], BaseException]
-    ) -> None:
-        """``translate`` tells a transient error of the database from an error of the handler."""
+    def __init__(self, user: User, watch: Watch, store: StoreSession[Any]) -> None:
+        """``store`` tells a transient error of the database from an error of the handler."""
         self._user = user
         self._watch = watch
-        self._translate = translate
+        self._store = store
+
+    def view(self, raw: RawMessage) -> Message[Any]:
+        """Return one message as its handler sees it."""
+        (message,) = self._user.routes.of(raw.topic() or "").view([raw])
+        return message
 
     def handle(self, run: Run, session: Any, *, attempt: int, until: float | None) -> None:
         """Give the live messages of ``run`` to their handler.
@@ -51,13 +56,14 @@ class Work:
             return
         route = self._user.routes.of(run.partition.topic)
         if route.form == "batch":
-            self._stage(run, messages, lambda: route.call(messages, session), until, attempt)
+            call = partial(route.call, messages, session)
+            self._stage(run, messages, call, until, attempt)
             self._in_time(until)
             return
         if self._watch.tracing:
             for message in messages:
-                call = _bound(route.call, message, session)
-                self._stage(run, [message], call, until, attempt)
+                call = partial(route.call, message, session)
+                self._stage(run, [message], call, until, attempt, one_by_one=True)
                 self._in_time(until)
             return
         call_handler = route.call
@@ -102,34 +108,47 @@ class Work:
         call: Callable[[], object],
         until: float | None,
         attempt: int,
+        *,
+        one_by_one: bool = False,
     ) -> None:
         began = time.monotonic()
         try:
             call()
         except Exception as error:
             self._trace(run, messages, attempt, "handle", began, error)
-            offset = error.offset if isinstance(error, DecodeError) else None
-            if offset is None and len(messages) == 1:
-                offset = messages[0].offset
-            failure = self._failure(run, offset, error, until)
+            offset = self._culprit(messages, error)
+            failure = self._failure(run, offset, error, until, handled_before=one_by_one)
             raise failure from failure.__cause__ or error
         self._trace(run, messages, attempt, "handle", began, None)
 
+    def _culprit(self, messages: Sequence[Message[Any]], error: Exception) -> int | None:
+        """Return the offset of the message that ``error`` is about, if that is known."""
+        if isinstance(error, DecodeError) and error.offset is not None:
+            return error.offset
+        index = 0 if len(messages) == 1 else self._store.culprit(error, len(messages))
+        return None if index is None else messages[index].offset
+
     def _failure(
-        self, run: Run, offset: int | None, error: Exception, until: float | None
+        self,
+        run: Run,
+        offset: int | None,
+        error: Exception,
+        until: float | None,
+        *,
+        handled_before: bool = True,
     ) -> Exception:
         """Return what the core is to know of ``error``; its cause is the error, or its meaning."""
-        told = self._translate(error)
+        told = self._store.translate(error)
         if isinstance(told, HandlerMisuse):
             return told
         if isinstance(told, TransientStoreError):
             if until is not None:
                 self._in_time(until)  # the server itself ends a transaction that lives too long
                 return told
-            failure = RunFailed(run.partition, offset)
+            failure = RunFailed(run.partition, offset, handled_before=handled_before)
             failure.__cause__ = told
             return failure
-        return RunFailed(run.partition, offset)
+        return RunFailed(run.partition, offset, handled_before=handled_before)
 
     def _in_time(self, until: float | None) -> None:
         if until is not None and (late := time.monotonic() - until) > 0:
@@ -165,9 +184,3 @@ class Work:
             hook(list(keys))
         except Exception:
             log.exception("%s failed for %s; the consumer goes on", name, ", ".join(map(str, keys)))
-
-
-def _bound(
-    call: Callable[[Any, Any], object], message: Message[Any], session: Any
-) -> Callable[[], object]:
-    return lambda: call(message, session)

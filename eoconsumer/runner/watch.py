@@ -44,6 +44,8 @@ _LOGGED: dict[str, tuple[int, str]] = {
     ),
     "skipped": (logging.ERROR, "skipped %(message)s after %(attempts)s tries: %(error)r"),
     "buried": (logging.ERROR, "buried %(message)s after %(attempts)s tries: %(error)r"),
+    "parked": (logging.INFO, "parked %(messages)s behind earlier dead letters of their keys"),
+    "lifted": (logging.INFO, "a quarantine was lifted; %(partition)s handles these keys again"),
     "store_retry": (logging.INFO, "the database asks for another try (%(tries)s): %(error)s"),
     "in_doubt_resolved": (
         logging.WARNING,
@@ -105,6 +107,8 @@ class Watch:
             self._add("batches", 1)
             self._add("committed", sum(len(run) for run in runs))
             self._positions.update({run.partition: run.upto for run in runs})
+        elif name == "parked":
+            self._add("parked", len(details["messages"]))
         elif name == "in_doubt_resolved":
             self._add("in_doubt_committed" if details["committed"] else "in_doubt_repeated", 1)
         elif name == "data_lost":

@@ -9,13 +9,15 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Mapping, Sequence
-from dataclasses import dataclass
+from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import NamedTuple, Self
 
-from eoconsumer.core.positions import UNKNOWN, Claims, DeadLetter, Identity, Move, Position, Start
+from eoconsumer.core.letters import DeadLetter, Letter, Selection
+from eoconsumer.core.positions import UNKNOWN, Claims, Identity, Move, Position, Start
 from eoconsumer.errors import Fenced, HandlerMisuse, TransientStoreError
-from eoconsumer.message import TopicPartition
+from eoconsumer.message import MessageKey, TopicPartition
+from eoconsumer.stores.memory_letters import LetterChanges, MemoryLetters
 
 
 class Key(NamedTuple):
@@ -62,7 +64,7 @@ class MemoryStore:
         self.tables: dict[str, list[object]] = defaultdict(list)
         self.rows: dict[Key, Row] = {}
         self.known: dict[tuple[str, str], int] = {}
-        self.dead_letters: list[DeadLetter] = []
+        self.letters_kept = MemoryLetters()
         self.lock = threading.RLock()
         self.transaction_seconds: float | None = None
 
@@ -73,6 +75,16 @@ class MemoryStore:
 
     def setup(self) -> None:
         """Nothing to make."""
+
+    @property
+    def dead_letters(self) -> list[Letter]:
+        """All dead letters, in the order in which they were buried."""
+        return list(self.letters_kept.letters.values())
+
+    def letters(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
+        """Return dead letters in their order."""
+        with self.lock:
+            return self.letters_kept.find(which, after, limit)
 
     def open(self, group: str, owner: str) -> MemoryStoreSession:
         """Open a session for one reader."""
@@ -126,7 +138,9 @@ class MemoryStoreSession:
                 if found is not None:
                     found.epoch += 1
                     found.owner = self._owner
-                    positions[partition] = _position(found)
+                    positions[partition] = replace(
+                        _position(found), quarantined=self._quarantined(partition)
+                    )
             known = {t: n for (group, t), n in store.known.items() if group == self._group}
         return Claims(positions, known)
 
@@ -144,6 +158,10 @@ class MemoryStoreSession:
                 for key, row in self._store.rows.items()
                 if key.group == self._group
             }
+
+    def _quarantined(self, partition: TopicPartition) -> frozenset[bytes]:
+        keys = (k for group, k in self._store.letters_kept.quarantine if group == self._group)
+        return frozenset(k.key for k in keys if k.partition == partition)
 
     def release(self, moves: Sequence[Move]) -> None:
         """Clear the owner of rows that are still ours."""
@@ -163,7 +181,18 @@ class MemoryStoreSession:
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Keep dead letters."""
         with self._store.lock:
-            self._store.dead_letters.extend(letters)
+            for letter in letters:
+                self._store.letters_kept.add(self._group, letter)
+
+    def remove(self, letter: Letter) -> None:
+        """Remove a dead letter."""
+        with self._store.lock:
+            self._store.letters_kept.remove(letter)
+
+    def note_failure(self, letter: Letter, error: BaseException) -> None:
+        """Note one more attempt of a dead letter."""
+        with self._store.lock:
+            self._store.letters_kept.note_failure(letter, error)
 
     def transaction(self) -> MemoryTransaction:
         """Open a transaction."""
@@ -172,6 +201,10 @@ class MemoryStoreSession:
     def translate(self, error: BaseException) -> BaseException:
         """Nothing that happens in memory is transient."""
         return error
+
+    def culprit(self, error: BaseException, messages: int) -> int | None:  # noqa: ARG002 - the contract
+        """No command in memory has more than one write."""
+        return None
 
     def close(self) -> None:
         """Nothing is held."""
@@ -185,7 +218,7 @@ class MemoryTransaction:
         self._store = store
         self._group = group
         self._tables: dict[str, list[object]] = defaultdict(list)
-        self._letters: list[DeadLetter] = []
+        self._letters = LetterChanges(store.letters_kept, group)
         self._moves: tuple[Move, ...] = ()
         self._over = False
         self.session = MemorySession(self._tables)
@@ -202,7 +235,18 @@ class MemoryTransaction:
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Keep dead letters once this commits."""
-        self._letters.extend(letters)
+        with self._store.lock:
+            self._letters.bury(letters)
+
+    def remove(self, letter: Letter) -> None:
+        """Remove a dead letter once this commits."""
+        with self._store.lock:
+            self._letters.remove(letter)
+
+    def lift(self, key: MessageKey) -> bool:
+        """End a quarantine once this commits."""
+        with self._store.lock:
+            return self._letters.lift(key)
 
     def commit(self) -> None:
         """Compare again and make everything visible; a second call does nothing."""
@@ -211,14 +255,15 @@ class MemoryTransaction:
             if self._over:
                 return
             rows = [(m, store.rows.get(Key(self._group, m.partition))) for m in self._moves]
-            if any(row is None or not store.ours(row, move) for move, row in rows):
+            moved = any(row is None or not store.ours(row, move) for move, row in rows)
+            if moved or self._letters.conflict:
                 self.abort()
-                raise TransientStoreError("Write conflict: another owner moved a row meanwhile.")
+                raise TransientStoreError("Write conflict: another wrote the same meanwhile.")
             self._over = True
             store.apply(self._group, self._moves)
             for table, values in self._tables.items():
                 store.tables[table].extend(values)
-            store.dead_letters.extend(self._letters)
+            self._letters.apply()
 
     def abort(self) -> None:
         """Forget everything."""

@@ -156,6 +156,7 @@ def test_a_bad_message_is_buried_and_the_others_are_kept(shop: Shop) -> None:
     letters = shop.run("letters.py")
     assert letters.startswith(f"{shop.topic}[0]@1: ")
     assert letters.endswith("DecodeError, b'not JSON'\n")
+    assert shop.run("redrive.py") == f"0 applied, 1 stayed\n{shop.topic}[0]@1: DecodeError\n"
 
 
 @pytest.mark.slow

@@ -244,4 +244,5 @@ def test_a_message_that_cannot_be_decoded_is_buried_with_its_bytes_and_the_other
     assert memory.tables["kept"] == [1, 3]
     [letter] = memory.dead_letters
     assert letter.message.raw_value == b"broken"
-    assert isinstance(letter.error, DecodeError)
+    assert letter.failure.type.endswith("DecodeError")
+    assert "caused by ValidationError" in letter.failure.text

@@ -5,6 +5,7 @@ from __future__ import annotations
 import inspect
 from collections.abc import Callable, Iterator
 from contextlib import suppress
+from decimal import Decimal
 from typing import Any
 
 import pytest
@@ -138,6 +139,7 @@ def test_a_duplicate_key_that_leaves_the_handler_is_the_handlers_error(store: Mo
 
 UNSENDABLE: dict[str, Any] = {
     "an integer of more than 64 bits": 2**63,
+    "a Decimal": Decimal("1.5"),
     "a lone surrogate": "\udc80",
     "a set": {1, 2},
     "17 MB": "x" * (17 * 1024 * 1024),

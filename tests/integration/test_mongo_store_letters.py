@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mongo_stores import fresh_store
 
-from eoconsumer.core.positions import DeadLetter
+from eoconsumer.core.letters import DeadLetter
 from eoconsumer.message import Message, Record
 from eoconsumer.servers import MongoReplicaSet
 from eoconsumer.stores.mongo import MongoStore

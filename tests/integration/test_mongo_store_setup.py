@@ -17,6 +17,7 @@ from eoconsumer.servers.mongo import REPLICA_SET, MongoNode
 from eoconsumer.servers.process import free_port
 from eoconsumer.stores.mongo import MongoStore, deployment
 
+OWN = ("eoconsumer_offsets", "eoconsumer_dead_letters", "eoconsumer_quarantine")
 SECRET = "hunter2"
 
 
@@ -123,11 +124,17 @@ def test_a_transaction_gets_three_quarters_of_what_the_server_allows(
 
 def test_the_names_of_the_collections_can_be_chosen(mongo_replica_set: MongoReplicaSet) -> None:
     with MongoClient[dict[str, Any]](mongo_replica_set.url) as client:
-        store = MongoStore(client, "chosen", offsets="places", dead_letters="graves")
+        store = MongoStore(
+            client, "chosen", offsets="places", dead_letters="graves", quarantine="waiting"
+        )
         store.setup()
         owner(store)
         try:
-            assert set(store.database.list_collection_names()) == {"places", "graves"}
+            assert set(store.database.list_collection_names()) == {
+                "places",
+                "graves",
+                "waiting",
+            }
             assert store.database["places"].count_documents({"owner": "first"}) == 1
         finally:
             client.drop_database("chosen")
@@ -200,12 +207,11 @@ def guarded() -> Iterator[MongoNode]:
         wait_for_primary(client)
         client.admin.command("createUser", "admin", pwd=SECRET, roles=["root"])
         with MongoClient[dict[str, Any]](node.url, username="admin", password=SECRET) as admin:
-            for name in ("eoconsumer_offsets", "eoconsumer_dead_letters"):
+            for name in OWN:
                 admin["made"].create_collection(name)
             actions = ["find", "insert", "update"]
             rights = [
-                {"resource": {"db": "made", "collection": name}, "actions": actions}
-                for name in ("eoconsumer_offsets", "eoconsumer_dead_letters")
+                {"resource": {"db": "made", "collection": name}, "actions": actions} for name in OWN
             ]
             admin["made"].command("createRole", "least", privileges=rights, roles=[])
             admin["made"].command("createUser", "worker", pwd=SECRET, roles=["least"])
@@ -233,7 +239,7 @@ def test_a_user_that_may_not_log_in_is_told_so(guarded: MongoNode, login: str) -
 
 
 @pytest.mark.slow
-def test_find_insert_and_update_on_two_collections_are_all_that_is_needed(
+def test_find_insert_and_update_on_three_collections_are_all_that_is_needed(
     guarded: MongoNode,
 ) -> None:
     store = MongoStore.connect(f"mongodb://worker:{SECRET}@127.0.0.1:{guarded.port}/made")

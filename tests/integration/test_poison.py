@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from base64 import b64encode
+from collections.abc import Sequence
 from contextlib import ExitStack
+from typing import Any
 
 import pytest
 from confluent_kafka import Producer
@@ -141,9 +143,36 @@ def test_bury_keeps_all_of_the_bad_message_and_what_is_known_of_the_error(
     assert letter["headers"] == [["why", b64encode(b"\xfd").decode()], ["none", None]]
     assert letter["error"]["type"].endswith("DecodeError" if undecodable else "Poison")
     assert letter["attempts"] == (1 if undecodable else 3)
-    if not undecodable:
+    if undecodable:
+        assert "could not be decoded" in letter["error"]["text"]
+        assert "caused by ValidationError: 1 validation error" in letter["error"]["text"]
+    else:
         assert letter["error"]["text"] == "it cannot be done"
         assert "raise Poison" in letter["error"]["traceback"]
+
+
+@pytest.mark.requirement("S3-02")
+def test_at_least_once_loses_nothing_of_a_run_in_whose_middle_the_decoding_failed(
+    kafka_broker: KafkaBroker,
+    store: MongoStore,
+    topic: str,
+    produced: list[Place],
+    good: list[Place],
+    database: Database[Document],
+) -> None:
+    class Strict(Runs):
+        value_type = dict[str, int]
+
+        def write(self, messages: Sequence[Message], session: Any) -> None:
+            values = [message.value for message in messages]  # before anything is written
+            assert len(values) == len(messages)
+            super().write(messages, session)
+
+    settings = {"on_poison": "bury", "mode": "at_least_once", "retry": BRISK}
+    consumer = Strict(kafka_broker.bootstrap_servers, store, topic, **settings)
+    seen = consumer.run_to_the_end(produced)
+
+    assert (verdict(database, good).lost, seen.buried) == (0, 1)
 
 
 @pytest.mark.requirement("S3-06", "S3-24")

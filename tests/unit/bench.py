@@ -20,8 +20,14 @@ GROUP = "ledger"
 HERE = Identity("first-life", "cluster")
 
 
-def messages(offsets: Iterable[int], key: TopicPartition = P0, size: int = 1) -> list[Message]:
-    return [Message(Record(*key, offset, b"x" * size), None) for offset in offsets]
+def messages(
+    offsets: Iterable[int], key: TopicPartition = P0, size: int = 1, keys: Sequence[bytes] = ()
+) -> list[Message]:
+    """Make messages; ``keys`` are theirs in turn."""
+    return [
+        Message(Record(*key, o, b"x" * size, keys[o % len(keys)] if keys else None), None)
+        for o in offsets
+    ]
 
 
 class LostReply(Exception):  # noqa: N818 - not an error of its own

@@ -84,6 +84,11 @@ CLASS = ("run", "cli_shop:Ledger", "-b", "localhost:1", "--store", "memory://")
         ((*CLASS[:4], "--store", "mongodb://localhost"), "names no database"),
         (("setup",), "--store URL"),
         (("doctor",), "-b SERVERS and --store URL"),
+        (("dlq", "list"), "--store URL"),
+        (("dlq", "show", "--store", "memory://"), "Give --id, or --topic"),
+        (("dlq", "drop", "--store", "memory://"), "Give --group"),
+        (("dlq", "redrive", "cli_shop:Ledger"), "-b SERVERS and --store URL"),
+        (("dlq", "redrive", "cli_shop:made", "--group", "x"), "--group cannot be given"),
         (("demo", "--json", "nowhere/figures.json"), "no folder nowhere"),
     ],
 )

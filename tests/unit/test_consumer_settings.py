@@ -89,6 +89,14 @@ def test_positions_in_kafka_cannot_be_exactly_once() -> None:
     assert ledger(mode="at_most_once", positions="kafka").config.positions == "kafka"
 
 
+@pytest.mark.parametrize("mode", ["at_least_once", "at_most_once"])
+def test_a_quarantine_needs_the_transaction_of_exactly_once(mode: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"needs mode=.exactly_once"):
+        ledger(mode=mode, on_poison="quarantine")
+    given = ledger(mode="exactly_once", on_poison="quarantine")
+    assert given.config.on_poison == "quarantine"
+
+
 def test_no_broker_address_is_refused() -> None:
     with pytest.raises(ConfigurationError, match="bootstrap_servers"):
         Ledger("", MemoryStore())

@@ -24,6 +24,8 @@ REPORTS: dict[str, dict[str, Any]] = {
     "retry": {"partition": P0, "offset": 7, "error": ERROR, "attempt": 1, "delay": 0.2},
     "skipped": {"message": RUN.messages[0], "error": ERROR, "attempts": 3},
     "buried": {"message": RUN.messages[0], "error": ERROR, "attempts": 3},
+    "parked": {"messages": RUN.messages},
+    "lifted": {"partition": P0},
     "store_retry": {"error": ERROR, "tries": 1},
     "in_doubt_resolved": {"committed": True, "tries": 1},
     "advance_failed": {"error": ERROR},

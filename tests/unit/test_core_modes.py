@@ -7,8 +7,9 @@ from bench import P0, P1, messages
 
 from eoconsumer.core.batching import Batch
 from eoconsumer.core.effects import Advance, AfterCommit, Begin, Bury, Commit, Handle, Run
+from eoconsumer.core.letters import DeadLetter
 from eoconsumer.core.modes import STEPS, Mode
-from eoconsumer.core.positions import DeadLetter, Move
+from eoconsumer.core.positions import Move
 
 RUNS = tuple(Run(key, messages(range(3), key)) for key in (P0, P1))
 MOVES = (Move(P0, 1, 0, 3), Move(P1, 1, 0, 3))
@@ -42,10 +43,16 @@ def test_without_a_move_nothing_is_written_outside_a_transaction(mode: Mode) -> 
     assert Advance not in order(mode, Batch(RUNS))
 
 
-@pytest.mark.parametrize("mode", list(Mode))
+@pytest.mark.parametrize("mode", [Mode.AT_LEAST_ONCE, Mode.AT_MOST_ONCE])
 def test_dead_letters_are_written_before_a_later_message_can_fail(mode: Mode) -> None:
     steps = order(mode, Batch(RUNS, LETTERS, MOVES))
     assert steps.index(Bury) < steps.index(Handle)
+
+
+@pytest.mark.requirement("N5")
+def test_exactly_once_writes_dead_letters_inside_behind_the_offsets() -> None:
+    steps = order(Mode.EXACTLY_ONCE, Batch(RUNS, LETTERS, MOVES))
+    assert steps == [Begin, Handle, Handle, Advance, Bury, Commit, AfterCommit]
 
 
 def test_the_positions_of_all_partitions_move_in_one_step() -> None:

@@ -9,8 +9,9 @@ from bench import P0, messages
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 
+from eoconsumer.core.letters import DeadLetter
 from eoconsumer.core.partition import TABLE, Event, Partition, State, fit
-from eoconsumer.core.positions import DeadLetter, Position
+from eoconsumer.core.positions import Position
 
 
 @pytest.mark.parametrize(("state", "event"), list(TABLE))

@@ -10,8 +10,8 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eoconsumer.core import effects as fx
+from eoconsumer.core.letters import Letter
 from eoconsumer.core.modes import Mode
-from eoconsumer.core.positions import DeadLetter
 from eoconsumer.core.retry import RetryPolicy
 from eoconsumer.errors import (
     DecodeError,
@@ -25,8 +25,8 @@ ONCE = RetryPolicy(attempts=1)
 WITHOUT_TRANSACTION = pytest.mark.parametrize("mode", [Mode.AT_LEAST_ONCE, Mode.AT_MOST_ONCE])
 
 
-def buried(letters: list[DeadLetter]) -> list[int]:
-    return [letter.message.offset for letter in letters]
+def buried(letters: list[Letter]) -> list[int]:
+    return [letter.offset for letter in letters]
 
 
 # --- a bad message in a good batch ------------------------------------------------------------
@@ -151,11 +151,10 @@ def test_skip_passes_over_the_message_and_says_so() -> None:
 
 
 def test_a_dead_letter_says_why_and_after_how_many_tries() -> None:
-    cause = ValueError()
-    bench = Bench(poison={3: cause}, on_poison="bury").own(P0)
+    bench = Bench(poison={3: ValueError("no such item")}, on_poison="bury").own(P0)
     bench.consume({P0: messages(range(6))})
     (letter,) = bench.store.dead_letters
-    assert (letter.message.offset, letter.error, letter.attempts) == (3, cause, 3)
+    assert (letter.offset, letter.failure.text, letter.attempts) == (3, "no such item", 3)
 
 
 def test_a_message_that_cannot_be_decoded_is_not_tried_again() -> None:
@@ -376,3 +375,23 @@ def test_messages_before_a_failure_pass_all_stages_and_are_counted(mode: Mode) -
     assert passed == [offset for offset in range(20) if offset != 7]
     runs = [run for report in bench.reports("committed") for run in report["runs"]]
     assert [m.offset for run in runs for m in run.messages] == list(range(20))
+
+
+@pytest.mark.requirement("S3-02")
+def test_at_least_once_settles_nothing_before_a_failure_in_the_middle_of_a_run() -> None:
+    bench = Bench(mode=Mode.AT_LEAST_ONCE, retry=ONCE, on_poison="bury").own(P0)
+    failure = fx.RunFailed(P0, 7, handled_before=False)
+    failure.__cause__ = DecodeError("not JSON")
+    bench.fail(fx.Handle, failure)  # before anything was written
+    bench.consume({P0: messages(range(20))}, {}, {})
+    assert bench.effects == [offset for offset in range(20) if offset != 7]
+    assert buried(bench.store.dead_letters) == [7]
+
+
+def test_at_most_once_gives_up_the_whole_run_that_failed_in_its_middle() -> None:
+    bench = Bench(mode=Mode.AT_MOST_ONCE, on_poison="bury").own(P0)
+    failure = fx.RunFailed(P0, 7, handled_before=False)
+    failure.__cause__ = DecodeError("not JSON")
+    bench.fail(fx.Handle, failure)
+    bench.consume({P0: messages(range(20))})
+    assert buried(bench.store.dead_letters) == list(range(20))

@@ -1,10 +1,11 @@
-"""Taking rows over: one write and one read, and more only where a former owner is in the way."""
+"""Taking rows over: one write and two reads, and more only where a former owner is in the way."""
 
 from __future__ import annotations
 
 import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 from bson.int64 import Int64
@@ -14,6 +15,7 @@ from eoconsumer.errors import StoreError, TransientStoreError
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo.concerns import DURABLE, Document
 from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.quarantine import Quarantine
 from eoconsumer.stores.mongo.rows import VERSION, Rows, position
 from eoconsumer.stores.mongo.translation import (
     DUPLICATE_KEY,
@@ -35,9 +37,12 @@ Starts = Mapping[TopicPartition, Start]
 class Claimer:
     """Claims rows for one reader."""
 
-    def __init__(self, rows: Rows, owner: str, session: GuardedSession) -> None:
+    def __init__(
+        self, rows: Rows, quarantine: Quarantine, owner: str, session: GuardedSession
+    ) -> None:
         """Claim for ``owner``; its writes and reads go through ``session``."""
         self._rows = rows
+        self._quarantine = quarantine
         self._owner = owner
         self._session = session
         # Stored in the rows, so that the next owner can end a session that holds them.
@@ -57,7 +62,13 @@ class Claimer:
         self._formers.update(lsid for row in ours.values() for lsid in row.get("formers", ()))
         self._formers.discard(self._lsid)
         known = {d["_id"]["topic"]: d["partitions"] for d in documents if "partitions" in d}
-        return Claims({key: position(row) for key, row in ours.items()}, known)
+        # Behind the claim: what a former owner still commits after this is refused.
+        held = self._quarantine.keys(self._session) if ours else {}
+        positions = {
+            key: replace(position(row), quarantined=held.get(key, frozenset()))
+            for key, row in ours.items()
+        }
+        return Claims(positions, known)
 
     def _read(self, partitions: Iterable[TopicPartition]) -> list[Document]:
         """Read behind our own write, as the majority has it: what is ours here, stays ours."""

@@ -16,6 +16,7 @@ from pymongo.errors import (
 
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.stores.mongo.concerns import Document
+from eoconsumer.stores.mongo.letters import PLACE
 from eoconsumer.stores.mongo.translation import NAMESPACE_EXISTS, UNAUTHORIZED, summary
 
 #: How long a start waits for a primary.
@@ -35,12 +36,15 @@ ACTIONS = ("find", "insert", "update")
 class Deployment:
     """The database that a store was given, seen with doubt."""
 
-    def __init__(self, database: Database[Document], offsets: str, dead_letters: str) -> None:
-        """Look at ``database`` and its two collections of ours; nothing is asked yet."""
+    def __init__(
+        self, database: Database[Document], offsets: str, dead_letters: str, quarantine: str
+    ) -> None:
+        """Look at ``database`` and its three collections of ours; nothing is asked yet."""
         self._database = database
         self._admin = database.client.admin
-        self._collections = (offsets, dead_letters)
+        self._collections = (offsets, dead_letters, quarantine)
         self._dead_letters = dead_letters
+        self._quarantine = quarantine
 
     @property
     def checks(self) -> Mapping[str, Callable[[], str]]:
@@ -116,9 +120,11 @@ class Deployment:
                 except OperationFailure as error:
                     if error.code != NAMESPACE_EXISTS:
                         raise
+            letters = self._database[self._dead_letters]
             if self._dead_letters not in there:
-                place = [(field, 1) for field in ("group", "topic", "partition", "offset")]
-                self._database[self._dead_letters].create_index(place, name="place")
+                letters.create_index([(field, 1) for field in PLACE], name="place")
+            if self._quarantine not in there:  # which letters of a key are left
+                letters.create_index([(field, 1) for field in (*PLACE[:3], "key")], name="key")
 
     def lifetime_seconds(self) -> float:
         """Return how long the server lets a transaction live; its default where it is secret."""

@@ -2,22 +2,84 @@
 
 from __future__ import annotations
 
-import traceback
-from base64 import b64encode
+from base64 import b64decode, b64encode
+from collections.abc import Mapping, Sequence
 from datetime import UTC, datetime
+from typing import Any
 
+from bson.errors import InvalidId
 from bson.int64 import Int64
+from bson.objectid import ObjectId
+from pymongo.collection import Collection
 
-from eoconsumer.core.positions import DeadLetter
-from eoconsumer.stores.mongo.concerns import Document
+from eoconsumer.core.letters import DeadLetter, Failure, Letter, Selection
+from eoconsumer.errors import LetterGone
+from eoconsumer.message import Record
+from eoconsumer.redact import redact_url
+from eoconsumer.stores.mongo.concerns import READ_SECONDS, Document
+from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.translation import translated
 
 #: A document holds 16 MB; the message must fit beside its error.
 MOST_TEXT = 100_000
+#: The order of letters, and the index that has it.
+PLACE = ("group", "topic", "partition", "offset", "_id")
 
 
-def document(group: str, letter: DeadLetter) -> Document:
+class Letters:
+    """The dead letters of all groups."""
+
+    def __init__(self, collection: Collection[Document]) -> None:
+        """Keep them in ``collection``."""
+        self.collection = collection
+
+    def find(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
+        """Return letters that the majority has, in their order; see the protocol."""
+        try:
+            wanted = {**_query(which), **({} if after is None else _behind(after))}
+        except InvalidId:  # of another store, or mistyped: there is no such letter
+            return []
+        with translated("read dead letters"):
+            found = self.collection.find(
+                wanted,
+                sort=[(field, 1) for field in PLACE],
+                limit=limit,
+                max_time_ms=int(READ_SECONDS * 1000),
+                allow_disk_use=True,  # a collection of an older version has a shorter index
+            ).to_list()
+        return [_letter(each) for each in found]
+
+    def add(self, group: str, letters: Sequence[DeadLetter], session: GuardedSession) -> None:
+        """Write ``letters``."""
+        documents = [_document(group, letter) for letter in letters]
+        with translated("write dead letters"):
+            self.collection.insert_many(documents, session=session)
+
+    def remove(self, letter: Letter, session: GuardedSession) -> None:
+        """Remove ``letter``; raises ``LetterGone``, or meets a write conflict."""
+        with translated("remove a dead letter"):
+            removed = self.collection.delete_one({"_id": ObjectId(letter.id)}, session=session)
+        if not removed.deleted_count:
+            raise LetterGone(f"The dead letter {letter} is gone: it was applied or dropped.")
+
+    def note_failure(self, letter: Letter, error: BaseException, session: GuardedSession) -> None:
+        """Note one more attempt, and its error."""
+        with translated("update a dead letter"):
+            self.collection.update_one(
+                {"_id": ObjectId(letter.id)},
+                {"$set": {"error": _failure(error)}, "$inc": {"attempts": 1}},
+                session=session,
+            )
+
+
+def base64(data: bytes | None) -> str | None:
+    """Return ``data`` as it lies in a document."""
+    return None if data is None else b64encode(data).decode("ascii")
+
+
+def _document(group: str, letter: DeadLetter) -> Document:
     """Return the document for ``letter``: bytes as base64, what is None stays None."""
-    message, error = letter.message, letter.error
+    message = letter.message
     timestamp = message.timestamp
     return {
         "group": group,
@@ -25,21 +87,66 @@ def document(group: str, letter: DeadLetter) -> Document:
         "partition": message.partition,
         "offset": Int64(message.offset),
         "timestamp": None if timestamp is None else Int64(timestamp),
-        "key": _base64(message.raw_key),
-        "value": _base64(message.raw_value),
-        "headers": [[_text(name), _base64(value)] for name, value in message.headers],
-        "error": {
-            "type": _text(f"{type(error).__module__}.{type(error).__qualname__}"),
-            "text": _text(str(error)),
-            "traceback": _text("".join(traceback.format_exception(error))),
-        },
+        "key": base64(message.raw_key),
+        "value": base64(message.raw_value),
+        "headers": [[_text(name), base64(value)] for name, value in message.headers],
+        "error": _failure(letter.error),
         "attempts": letter.attempts,
         "buried_at": datetime.now(UTC),
     }
 
 
-def _base64(data: bytes | None) -> str | None:
-    return None if data is None else b64encode(data).decode("ascii")
+def _letter(document: Mapping[str, Any]) -> Letter:
+    """Return what ``document`` says; bytes are what they were in Kafka."""
+    timestamp, error = document["timestamp"], document["error"]
+    record = Record(
+        document["topic"],
+        document["partition"],
+        int(document["offset"]),
+        _bytes(document["value"]),
+        _bytes(document["key"]),
+        tuple((name, _bytes(value)) for name, value in document["headers"]),
+        None if timestamp is None else int(timestamp),
+    )
+    return Letter(
+        str(document["_id"]),
+        document["group"],
+        record,
+        Failure(error["type"], error["text"], error["traceback"]),
+        document["attempts"],
+        document["buried_at"].replace(tzinfo=UTC),
+    )
+
+
+def _query(which: Selection) -> Document:
+    values = (which.group, which.topic, which.partition, which.offset)
+    wanted = {f: value for f, value in zip(PLACE, values, strict=False) if value is not None}
+    return wanted if which.id is None else {**wanted, "_id": ObjectId(which.id)}
+
+
+def _behind(letter: Letter) -> Document:
+    """Return what matches every place behind ``letter``, field by field."""
+    values = (letter.group, *letter.partition, letter.offset, ObjectId(letter.id))
+    equal = dict(zip(PLACE, values, strict=True))
+    return {
+        "$or": [
+            {**{f: equal[f] for f in PLACE[:number]}, field: {"$gt": equal[field]}}
+            for number, field in enumerate(PLACE)
+        ]
+    }
+
+
+def _failure(error: BaseException) -> Document:
+    failure = Failure.of(error)
+    return {
+        "type": _text(failure.type),
+        "text": redact_url(_text(failure.text)),
+        "traceback": redact_url(_text(failure.traceback)),
+    }
+
+
+def _bytes(text: str | None) -> bytes | None:
+    return None if text is None else b64decode(text)
 
 
 def _text(text: str) -> str:

@@ -37,16 +37,16 @@ class Rows:
     def __init__(self, collection: Collection[Document], group: str) -> None:
         """Read and write those rows of ``collection`` that belong to ``group``."""
         self.collection = collection
-        self._group = group
+        self.group = group
 
     def key(self, partition: TopicPartition) -> Document:
         """Return the ``_id`` of a partition's row; the order of its fields is part of it."""
         topic, number = partition
-        return {"group": self._group, "topic": topic, "partition": number, "lane": 0}
+        return {"group": self.group, "topic": topic, "partition": number, "lane": 0}
 
     def topic_key(self, topic: str) -> Document:
         """Return the ``_id`` of the row that remembers the number of partitions of ``topic``."""
-        return {"group": self._group, "topic": topic}
+        return {"group": self.group, "topic": topic}
 
     def find(
         self, partitions: Iterable[TopicPartition], session: GuardedSession
@@ -57,7 +57,7 @@ class Rows:
 
     def all(self, session: GuardedSession) -> dict[TopicPartition, Document]:
         """Return all rows of the group: a range of ``_id``, whose first field is the group."""
-        first, behind = {"group": self._group}, {"group": self._group, "topic": MaxKey()}
+        first, behind = {"group": self.group}, {"group": self.group, "topic": MaxKey()}
         with translated("read positions"):
             found = self.collection.find(
                 {"_id": {"$gt": first, "$lt": behind}},

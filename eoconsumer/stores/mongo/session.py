@@ -7,17 +7,20 @@ from collections.abc import Mapping, Sequence
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
-from eoconsumer.core.positions import Claims, DeadLetter, Move, Position, Start
+from eoconsumer.core.letters import DeadLetter, Letter
+from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.errors import HandlerMisuse
 from eoconsumer.message import TopicPartition
-from eoconsumer.stores.mongo import letters as dead
 from eoconsumer.stores.mongo.claims import Claimer
 from eoconsumer.stores.mongo.concerns import Document
 from eoconsumer.stores.mongo.guard import end_session, open_session
+from eoconsumer.stores.mongo.letters import Letters
+from eoconsumer.stores.mongo.quarantine import Quarantine
 from eoconsumer.stores.mongo.rows import Rows, position
 from eoconsumer.stores.mongo.transaction import MongoTransaction
 from eoconsumer.stores.mongo.translation import (
     INVALID_OPTIONS,
+    culprit,
     is_conflict,
     is_transient,
     summary,
@@ -32,7 +35,8 @@ class MongoSession:
     def __init__(
         self,
         offsets: Collection[Document],
-        dead_letters: Collection[Document],
+        letters: Letters,
+        quarantine: Collection[Document],
         group: str,
         owner: str,
     ) -> None:
@@ -40,9 +44,9 @@ class MongoSession:
         with translated("open a session"):
             self._session = open_session(offsets.database.client)
             self._rows = Rows(offsets, group)
-            self._claimer = Claimer(self._rows, owner, self._session)
-        self._dead_letters = dead_letters
-        self._group = group
+            self._quarantine = Quarantine(quarantine, letters.collection, group)
+            self._claimer = Claimer(self._rows, self._quarantine, owner, self._session)
+        self._letters = letters
         self._transaction: MongoTransaction | None = None
 
     @property
@@ -55,7 +59,7 @@ class MongoSession:
     ) -> Claims:
         """Own the rows of ``partitions``; see the protocol.
 
-        Takes two round trips; where open transactions hold rows, a few for each former owner.
+        Takes three round trips; where open transactions hold rows, a few for each former owner.
         """
         return self._claimer.claim(partitions, starts)
 
@@ -83,13 +87,21 @@ class MongoSession:
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Write dead letters."""
-        documents = [dead.document(self._group, letter) for letter in letters]
-        with translated("write dead letters"):
-            self._dead_letters.insert_many(documents, session=self._session)
+        self._letters.add(self._rows.group, letters, self._session)
+
+    def remove(self, letter: Letter) -> None:
+        """Remove a dead letter."""
+        self._letters.remove(letter, self._session)
+
+    def note_failure(self, letter: Letter, error: BaseException) -> None:
+        """Note one more attempt of a dead letter, and its error."""
+        self._letters.note_failure(letter, error, self._session)
 
     def transaction(self) -> MongoTransaction:
         """Open a transaction; takes no round trip."""
-        self._transaction = MongoTransaction(self._session, self._rows, self.bury)
+        self._transaction = MongoTransaction(
+            self._session, self._rows, self._letters, self._quarantine
+        )
         return self._transaction
 
     def translate(self, error: BaseException) -> BaseException:
@@ -115,6 +127,10 @@ class MongoSession:
         if trouble is None or isinstance(trouble, HandlerMisuse):
             return error
         return trouble
+
+    def culprit(self, error: BaseException, messages: int) -> int | None:
+        """Return which message a bulk write of one operation for each failed for."""
+        return culprit(error, messages)
 
     def close(self) -> None:
         """End the session; an open transaction is rolled back."""

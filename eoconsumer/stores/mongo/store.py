@@ -9,9 +9,11 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.stores.mongo.concerns import Document, durable_database, own_collection
 from eoconsumer.stores.mongo.deployment import DEFAULT_LIFETIME_SECONDS, Deployment
+from eoconsumer.stores.mongo.letters import Letters
 from eoconsumer.stores.mongo.session import MongoSession
 
 #: The share of the server's limit that a transaction may use: the rest is for the commit.
@@ -42,11 +44,13 @@ class MongoStore:
         *,
         offsets: str = "eoconsumer_offsets",
         dead_letters: str = "eoconsumer_dead_letters",
+        quarantine: str = "eoconsumer_quarantine",
     ) -> None:
         """Use ``database`` of a ready ``client``, which stays the caller's to close.
 
-        ``offsets`` and ``dead_letters`` are the names of the store's own collections. Raises
-        ``ConfigurationError`` for a name that MongoDB does not take, and for retryWrites=false.
+        ``offsets``, ``dead_letters`` and ``quarantine`` are the names of the store's own
+        collections. Raises ``ConfigurationError`` for a name that MongoDB does not take, and for
+        retryWrites=false.
         """
         if not client.options.retry_writes:
             raise ConfigurationError(
@@ -56,12 +60,13 @@ class MongoStore:
         try:
             self._database = durable_database(client[database])
             self._offsets = own_collection(self._database, offsets)
-            self._dead_letters = own_collection(self._database, dead_letters)
+            self._letters = Letters(own_collection(self._database, dead_letters))
+            self._quarantine = own_collection(self._database, quarantine)
         except PyMongoError as error:
             raise ConfigurationError(f"No such name in MongoDB: {error}") from error
         self._owned = False
         self._lifetime = DEFAULT_LIFETIME_SECONDS
-        self._deployment = Deployment(self._database, offsets, dead_letters)
+        self._deployment = Deployment(self._database, offsets, dead_letters, quarantine)
 
     @classmethod
     def connect(
@@ -70,6 +75,7 @@ class MongoStore:
         *,
         offsets: str = "eoconsumer_offsets",
         dead_letters: str = "eoconsumer_dead_letters",
+        quarantine: str = "eoconsumer_quarantine",
     ) -> Self:
         """Make a client for ``url``, which names the database; ``close`` closes it.
 
@@ -95,7 +101,9 @@ class MongoStore:
             raise ConfigurationError(
                 f"The MongoDB URL names no database; nothing was consumed. {FORM}"
             ) from None
-        store = cls(client, database, offsets=offsets, dead_letters=dead_letters)
+        store = cls(
+            client, database, offsets=offsets, dead_letters=dead_letters, quarantine=quarantine
+        )
         store._owned = True
         return store
 
@@ -142,7 +150,11 @@ class MongoStore:
 
     def open(self, group: str, owner: str) -> MongoSession:
         """Open a session for one reader; ``owner`` is unique among all readers, ever."""
-        return MongoSession(self._offsets, self._dead_letters, group, owner)
+        return MongoSession(self._offsets, self._letters, self._quarantine, group, owner)
+
+    def letters(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
+        """Return dead letters that the majority has; see the protocol."""
+        return self._letters.find(which, after, limit)
 
     def close(self) -> None:
         """Close the client if ``connect`` made it."""
@@ -151,4 +163,4 @@ class MongoStore:
 
     def __repr__(self) -> str:
         """Name the collections, never the URL: it may hold a password."""
-        return f"MongoStore({self._offsets.full_name!r}, {self._dead_letters.full_name!r})"
+        return f"MongoStore({self._offsets.full_name!r}, {self._letters.collection.full_name!r})"

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Sequence
 from types import TracebackType
 from typing import Self
 
@@ -10,27 +10,32 @@ import pymongo
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
-from eoconsumer.core.positions import DeadLetter, Move
+from eoconsumer.core.letters import DeadLetter, Letter
+from eoconsumer.core.positions import Move
 from eoconsumer.errors import CommitInDoubt, StoreError
+from eoconsumer.message import MessageKey
 from eoconsumer.stores.mongo.concerns import inside
 from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.letters import Letters
+from eoconsumer.stores.mongo.quarantine import Quarantine
 from eoconsumer.stores.mongo.rows import Rows
 from eoconsumer.stores.mongo.translation import IN_DOUBT, is_transient, summary, transient
 
 #: How long we try to tell the server that a transaction is given up; it forgets by itself.
 ABORT_SECONDS = 1.0
 
-Bury = Callable[[Sequence[DeadLetter]], None]
-
 
 class MongoTransaction:
     """A transaction on the reader's session; begins at once, without a round trip."""
 
-    def __init__(self, session: GuardedSession, rows: Rows, bury: Bury) -> None:
+    def __init__(
+        self, session: GuardedSession, rows: Rows, letters: Letters, quarantine: Quarantine
+    ) -> None:
         """Begin: from here on the handler's writes are inside, also those without a session."""
         self._session = session
         self._rows = rows
-        self._bury = bury
+        self._letters = letters
+        self._quarantine = quarantine
         ClientSession.start_transaction(session)
         session.guard.watch()
         self._bound = session.bind(end_session=False)
@@ -49,9 +54,19 @@ class MongoTransaction:
         self._rows.advance(moves, self._session)
 
     def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Write dead letters that become visible with the positions."""
+        """Write dead letters that become visible with the positions, and what they hold."""
         self._session.guard.check()
-        self._bury(letters)
+        self._quarantine.hold(letters, self._session)
+        self._letters.add(self._rows.group, letters, self._session)
+
+    def remove(self, letter: Letter) -> None:
+        """Remove a dead letter, together with what its handler writes."""
+        self._letters.remove(letter, self._session)
+
+    def lift(self, key: MessageKey) -> bool:
+        """End the quarantine of ``key`` if nothing of it is left."""
+        self._session.guard.check()
+        return self._quarantine.lift(key, self._session)
 
     def commit(self) -> None:
         """Commit; after ``CommitInDoubt`` a further call repeats the commit, never the writes."""

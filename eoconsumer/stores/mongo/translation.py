@@ -5,9 +5,12 @@ Decided by the labels that server and driver attach, found through the chain of 
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+import inspect
+from collections.abc import Iterator, Sized
 from contextlib import contextmanager
+from traceback import walk_tb
 
+from pymongo.collection import Collection
 from pymongo.errors import (
     BulkWriteError,
     ClientBulkWriteException,
@@ -36,6 +39,13 @@ NAMESPACE_EXISTS = 48
 TRY_AGAIN = frozenset(
     (6, 7, 24, 64, 89, 91, WRITE_CONFLICT, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436)
 )
+
+
+# The methods that send one operation for each of many, and the argument that has these.
+_MANY = {
+    inspect.unwrap(Collection.insert_many).__code__: "documents",
+    inspect.unwrap(Collection.bulk_write).__code__: "requests",
+}
 
 
 def is_transient(error: BaseException) -> bool:
@@ -77,6 +87,20 @@ def translated(what: str) -> Iterator[None]:
         raise StoreError(
             f"MongoDB refused to {what}; no offset was committed. It said: {summary(error)}"
         ) from error
+
+
+def culprit(error: BaseException, operations: int) -> int | None:
+    """Return the index of the operation that a bulk write failed at, if it had ``operations``.
+
+    The error tells the index and not the number, which the call that raised it was given.
+    """
+    for link in _chain(error):
+        if isinstance(link, BulkWriteError) and link.details.get("writeErrors"):
+            for frame, _ in walk_tb(link.__traceback__):
+                given = frame.f_locals.get(_MANY.get(frame.f_code, ""))
+                if isinstance(given, Sized) and len(given) == operations:
+                    return min(int(failed["index"]) for failed in link.details["writeErrors"])
+    return None
 
 
 def _asks_for_another_try(error: BaseException) -> bool:

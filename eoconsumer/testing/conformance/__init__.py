@@ -23,12 +23,17 @@ pytest.register_assert_rewrite(__name__)
 
 from eoconsumer.testing.conformance.advances import AdvanceConformance  # noqa: E402 - see above
 from eoconsumer.testing.conformance.claims import ClaimConformance  # noqa: E402
+from eoconsumer.testing.conformance.letters import LetterConformance  # noqa: E402
 from eoconsumer.testing.conformance.transactions import TransactionConformance  # noqa: E402
 from eoconsumer.testing.conformance.upkeep import UpkeepConformance  # noqa: E402
 
 
 class StoreConformance(
-    ClaimConformance, AdvanceConformance, TransactionConformance, UpkeepConformance
+    ClaimConformance,
+    AdvanceConformance,
+    TransactionConformance,
+    LetterConformance,
+    UpkeepConformance,
 ):
     """The guarantees of a store, one test each. Only the contract is used, never the database."""
 

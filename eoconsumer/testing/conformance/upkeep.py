@@ -8,7 +8,8 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
-from eoconsumer.core.positions import DeadLetter, Position
+from eoconsumer.core.letters import DeadLetter
+from eoconsumer.core.positions import Position
 from eoconsumer.message import Message, Record
 from eoconsumer.protocols import Store
 from eoconsumer.testing.conformance.contract import ORDERS, Contract, owner, step

@@ -3,7 +3,9 @@
 Takes one argument, a JSON object: ``bootstrap``, ``store`` (URL), ``settings`` (of ``Consumer``),
 and what it may be told: ``point`` and ``do`` ("kill" or "stop" itself there, once ``after``
 messages were handled), ``slow`` (seconds for each message), ``stay`` (seconds; then it leaves the
-group and joins again). Says what happens in JSON lines on stdout, each written at once.
+group and joins again), ``poison`` (offsets for which it fails, ``attempts`` times), ``redrive``
+(the dead letters of its group, and end). Says what happens in JSON lines on stdout, each written at
+once.
 """
 
 from __future__ import annotations
@@ -18,7 +20,7 @@ import time
 from collections.abc import Callable, Mapping, Sequence
 from typing import Any
 
-from eoconsumer import Consumer, Message
+from eoconsumer import Consumer, Message, RetryPolicy
 from eoconsumer.core.effects import Run
 from eoconsumer.core.positions import Claims, Start
 from eoconsumer.message import TopicPartition
@@ -64,6 +66,8 @@ def pointed(owner: type, method: str, before: str, after: str) -> None:
 for scope in (MongoTransaction, MongoSession):
     pointed(scope, "advance", "advancing", "advanced")
 pointed(MongoTransaction, "commit", "committing", "committed")
+pointed(MongoTransaction, "bury", "burying", "buried")
+pointed(MongoTransaction, "remove", "removing", "removed")
 
 
 class Claiming(MongoStore):
@@ -106,6 +110,7 @@ class Said(Events):
 
 class Ledger(Consumer):
     events = Said()
+    retry = RetryPolicy(attempts=TOLD.get("attempts", 3))
 
     def handle(self, message: Message, session: Any) -> None:
         global handled
@@ -120,6 +125,8 @@ class Ledger(Consumer):
         }
         self.store.database["effects"].insert_one(effect, session=session)  # type: ignore[attr-defined]  # it is a MongoStore
         at("written")
+        if message.offset in TOLD.get("poison", ()):
+            raise ValueError("it cannot be done")
         time.sleep(TOLD.get("slow", 0))
 
     def after_commit(self, messages: Sequence[Message]) -> None:
@@ -141,6 +148,10 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: asked.set())  # between two runs
     store = Claiming.connect(TOLD["store"])
+    if TOLD.get("redrive"):
+        result = Ledger(TOLD["bootstrap"], store, **TOLD["settings"]).redrive()
+        say("redriven", done=result.done, stayed=result.stayed)
+        return
     stay = TOLD.get("stay", float("inf"))
     while not asked.is_set():
         until = time.monotonic() + stay
