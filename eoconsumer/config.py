@@ -41,6 +41,7 @@ class Config(BaseModel):
     commit_batch: int = Field(1_000, ge=1)
     commit_interval: float = Field(1.0, ge=0)
     positions: Positions = "store"
+    applied_log: bool = False
     on_identity_change: OnIdentityChange = "stop"
     on_data_loss: OnDataLoss = "stop"
     identity_interval: float = Field(5.0, gt=0)
@@ -113,6 +114,7 @@ class Config(BaseModel):
             commit_batch=self.commit_batch // readers,
             commit_interval=self.commit_interval,
             positions=self.positions,
+            applied_log=self.applied_log,
             on_identity_change=self.on_identity_change,
             on_data_loss=self.on_data_loss,
             identity_interval=self.identity_interval,

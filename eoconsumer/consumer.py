@@ -36,7 +36,7 @@ F = TypeVar("F", bound=Callable[..., object])
 _FORMS: dict[str, Form] = {"handle": "handle", "handle_batch": "batch"}
 _SETTINGS = (
     "group", "mode", "start", "batch_size", "batch_bytes", "max_partitions", "readers", "retry",
-    "on_poison", "restart", "commit_batch", "commit_interval", "positions",
+    "on_poison", "restart", "commit_batch", "commit_interval", "positions", "applied_log",
     "on_identity_change", "on_data_loss", "identity_interval", "mirror", "kafka",
 )  # fmt: skip
 
@@ -60,7 +60,8 @@ class Consumer:
     ``restart``: tries of a reader that lost its broker or database. ``commit_batch`` (messages)
     and ``commit_interval`` (seconds): how often at-least-once stores positions, and how many
     messages a kill repeats (at-most-once: gives up) at most.
-    ``positions``: "store", or "kafka" for the two modes without transactions.
+    ``positions``: "store", or "kafka" for the two modes without transactions. ``applied_log``:
+    note which messages were applied, for ``eoconsumer verify``.
     ``on_identity_change``: where a topic was deleted and created anew, or the cluster is another
     one: "stop" (``run`` raises), or "restart" at the first message there is.
     ``on_data_loss``: where messages before or behind the position are gone from the log: "stop",
@@ -84,6 +85,7 @@ class Consumer:
     commit_batch: int = 1_000
     commit_interval: float = 1.0
     positions: str = "store"
+    applied_log: bool = False
     on_identity_change: str = "stop"
     on_data_loss: str = "stop"
     identity_interval: float = 5.0
@@ -111,6 +113,7 @@ class Consumer:
         commit_batch: int | None = None,
         commit_interval: float | None = None,
         positions: str | None = None,
+        applied_log: bool | None = None,
         on_identity_change: str | None = None,
         on_data_loss: str | None = None,
         identity_interval: float | None = None,

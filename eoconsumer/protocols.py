@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from typing_extensions import TypeVar
 
+from eoconsumer.core.applied import Applied
 from eoconsumer.core.identity import Found, Sighting
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
 from eoconsumer.core.positions import Claims, Move, Position, Start
@@ -45,6 +46,9 @@ class Scope(Protocol[S_co]):
 
         Where the open transaction of somebody else has removed it: ``TransientStoreError``.
         """
+
+    def note_applied(self, lines: Sequence[Applied]) -> None:
+        """Write lines of the applied-log; a line that is there already is left as it is."""
 
 
 class Transaction(Scope[S_co], AbstractContextManager["Transaction[S_co]", None], Protocol[S_co]):
@@ -136,6 +140,14 @@ class Store(Protocol[S_co]):
 
         The order is that of group, topic, partition and offset; ``after`` is the last letter of
         the answer before.
+        """
+
+    def applied(
+        self, group: str, partition: TopicPartition, first: int, upto: int
+    ) -> Iterator[Applied]:
+        """Read the lines of the applied-log that reach into the offsets from ``first`` to ``upto``.
+
+        They come in the order of their first offsets, and are not all held in memory.
         """
 
     def close(self) -> None:

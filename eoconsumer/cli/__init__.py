@@ -1,4 +1,4 @@
-"""The command line: ``eoconsumer demo | run | doctor | dlq | offsets | setup | dev``.
+"""The command line: ``eoconsumer demo | run | doctor | dlq | offsets | verify | setup | dev``.
 
 Each command imports what it needs when it is called, so that ``eoconsumer --help`` and a mistyped
 option answer at once, and ``doctor`` works where the servers of the demo are not installed.
@@ -10,7 +10,7 @@ import sys
 from importlib.util import find_spec
 
 #: The exit codes, beside 0, and 2 for a usage that the command line does not know.
-FAILED, MISCONFIGURED, INTERRUPTED = 1, 78, 130
+FAILED, FOUND, MISCONFIGURED, INTERRUPTED = 1, 3, 78, 130
 
 
 def main() -> None:

@@ -15,6 +15,7 @@ from eoconsumer.cli.exits import reported
 from eoconsumer.cli.offsets import offsets
 from eoconsumer.cli.run import run
 from eoconsumer.cli.setup import setup
+from eoconsumer.cli.verify import verify
 
 app = typer.Typer(
     help="Consume Kafka into a transactional database, exactly once.",
@@ -40,7 +41,7 @@ def options(
     """Consume Kafka into a transactional database, exactly once."""
 
 
-for command in (demo, run, doctor, setup):
+for command in (demo, run, doctor, setup, verify):
     app.command()(reported(command))
 app.add_typer(dev, name="dev")
 app.add_typer(offsets, name="offsets")

@@ -5,6 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterable
 from dataclasses import dataclass
 
+from eoconsumer.core.applied import Applied
 from eoconsumer.core.effects import Run
 from eoconsumer.core.letters import DeadLetter
 from eoconsumer.core.partition import Partition
@@ -13,11 +14,15 @@ from eoconsumer.core.positions import Move
 
 @dataclass(frozen=True, slots=True)
 class Batch:
-    """The runs of one transaction, the letters to bury in it, and the moves it makes."""
+    """The runs of one transaction, the letters to bury in it, and the moves it makes.
+
+    ``applied`` has a line of the applied-log for each run; none where there is no such log.
+    """
 
     runs: tuple[Run, ...]
     letters: tuple[DeadLetter, ...] = ()
     moves: tuple[Move, ...] = ()
+    applied: tuple[Applied, ...] = ()
 
     @property
     def size(self) -> int:

@@ -10,6 +10,7 @@ from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
 from typing import Any, TypeAlias, TypeVar
 
+from eoconsumer.core.applied import Applied
 from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Move, Start
 from eoconsumer.errors import EOConsumerError
@@ -130,6 +131,13 @@ class Bury:  # -> None ! QuarantineLifted, StoreError
     """Write dead letters, in the open transaction if there is one."""
 
     letters: tuple[DeadLetter, ...]
+
+
+@dataclass(frozen=True, slots=True)
+class NoteApplied:  # -> None ! StoreError
+    """Write lines of the applied-log, in the open transaction if there is one; twice is as once."""
+
+    lines: tuple[Applied, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -313,8 +321,8 @@ class Report:  # -> None
 
 
 Effect: TypeAlias = (
-    Claim | ReadPositions | Release | Begin | Handle | Bury | Advance | Commit | Abort
-    | FindLetters | View | Remove | Lift | NoteFailure | Poll
+    Claim | ReadPositions | Release | Begin | Handle | Bury | NoteApplied | Advance | Commit
+    | Abort | FindLetters | View | Remove | Lift | NoteFailure | Poll
     | Resolve | Inspect | Glance | LookUp | Assign | Pause | Resume | CommitGroup | Mirror
     | AfterCommit | Assigned | Revoked | Now | Chance | Sleep | Report
 )  # fmt: skip

@@ -10,6 +10,7 @@ from __future__ import annotations
 from collections.abc import Iterable, Sequence
 from itertools import dropwhile
 
+from eoconsumer.core.applied import Applied
 from eoconsumer.core.batching import Batch, Bounds, Pace, gather
 from eoconsumer.core.doubts import Doubts
 from eoconsumer.core.effects import (
@@ -21,6 +22,7 @@ from eoconsumer.core.effects import (
     Chance,
     Commit,
     Effects,
+    NoteApplied,
     Now,
     OutOfTime,
     Pause,
@@ -135,10 +137,16 @@ class Flow(Doubts):
         return self._batch(runs, now)
 
     def _batch(self, runs: Sequence[Run], now: float) -> Batch:
-        """Make a batch of ``runs``, with the letters and the moves that belong to it."""
+        """Make a batch of ``runs``, with the letters, moves and lines that belong to it."""
         fates = [self.partitions[r.partition].fates.get(o) for r in runs for o in sorted(r.dropped)]
         letters = tuple(fate for fate in fates if fate is not None)
-        return Batch(tuple(runs), letters, self.moves(runs, now))
+        return Batch(tuple(runs), letters, self.moves(runs, now), self._lines(runs))
+
+    def _lines(self, runs: Iterable[Run]) -> tuple[Applied, ...]:
+        """Return the lines of the applied-log for ``runs``, if there is such a log."""
+        if not self.settings.applied_log:
+            return ()
+        return tuple(self.partitions[run.partition].line(run) for run in runs)
 
     # --- one batch --------------------------------------------------------------------------
 
@@ -172,6 +180,8 @@ class Flow(Doubts):
                     yield from self._parked(batch.letters)
                 elif isinstance(step, Advance) and not transaction:
                     yield from self.advance(step.moves)
+                elif isinstance(step, NoteApplied) and not transaction:
+                    yield from self._note(step.lines)
                 else:
                     transaction = transaction or isinstance(step, Begin)
                     yield step
@@ -201,6 +211,13 @@ class Flow(Doubts):
         now: float = yield Now()
         yield Report("committed", {"runs": runs, "seconds": now - began})
 
+    def _note(self, lines: tuple[Applied, ...]) -> Effects[None]:
+        """Write ``lines`` on their own, and again: the handler must not run again for them."""
+        if lines:
+            yield from self.insist(
+                NoteApplied(lines), "write the applied-log, and what it is about may come again"
+            )
+
     def _buried(self, letters: Iterable[DeadLetter]) -> None:
         """Note that ``letters`` are written for good: a batch done again must not repeat them."""
         for letter in letters:
@@ -222,6 +239,7 @@ class Flow(Doubts):
         if self._settles_at_once and failure.offset is not None and failure.handled_before:
             handled = run.below(failure.offset)
             if handled.messages:
+                yield from self._note(self._lines((handled,)))
                 yield AfterCommit((handled,))
                 yield from self._settle((handled,), now)
             run = run.since(failure.offset)

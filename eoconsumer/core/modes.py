@@ -6,11 +6,21 @@ from collections.abc import Callable
 from enum import StrEnum
 from typing import Protocol, TypeAlias
 
-from eoconsumer.core.effects import Advance, AfterCommit, Begin, Bury, Commit, Handle, Run
+from eoconsumer.core.applied import Applied
+from eoconsumer.core.effects import (
+    Advance,
+    AfterCommit,
+    Begin,
+    Bury,
+    Commit,
+    Handle,
+    NoteApplied,
+    Run,
+)
 from eoconsumer.core.letters import DeadLetter
 from eoconsumer.core.positions import Move
 
-Step: TypeAlias = Begin | Handle | Bury | Advance | Commit | AfterCommit
+Step: TypeAlias = Begin | Handle | Bury | NoteApplied | Advance | Commit | AfterCommit
 
 
 class Mode(StrEnum):
@@ -30,6 +40,8 @@ class Work(Protocol):
     def letters(self) -> tuple[DeadLetter, ...]: ...  # noqa: D102
     @property
     def moves(self) -> tuple[Move, ...]: ...  # noqa: D102
+    @property
+    def applied(self) -> tuple[Applied, ...]: ...  # noqa: D102
 
 
 def exactly_once(work: Work) -> list[Step]:
@@ -37,7 +49,7 @@ def exactly_once(work: Work) -> list[Step]:
     handle = map(Handle, work.runs)
     # Letters last, since a key's quarantine is written with them. Whoever holds its row then holds
     # the row of the position too, so that a claim notices, and ends the session of a dead owner.
-    written = [Advance(work.moves), *_bury(work)]
+    written = [*_note(work.applied), Advance(work.moves), *_bury(work)]
     return [Begin(), *handle, *written, Commit(), AfterCommit(work.runs)]
 
 
@@ -66,7 +78,15 @@ def _bury(work: Work) -> list[Step]:
 
 def _stages(work: Work) -> list[Step]:
     # Run by run: a run that went through all its stages is done, whatever a later one does.
-    return [step for run in work.runs for step in (Handle(run), AfterCommit((run,)))]
+    steps: list[Step] = []
+    for run in work.runs:
+        lines = tuple(line for line in work.applied if line.partition == run.partition)
+        steps += [Handle(run), *_note(lines), AfterCommit((run,))]
+    return steps
+
+
+def _note(lines: tuple[Applied, ...]) -> list[Step]:
+    return [NoteApplied(lines)] if lines else []
 
 
 def _advance(work: Work) -> list[Step]:

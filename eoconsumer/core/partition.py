@@ -15,6 +15,7 @@ from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
 
+from eoconsumer.core.applied import Applied, ranges
 from eoconsumer.core.effects import Run
 from eoconsumer.core.letters import DeadLetter, Hold
 from eoconsumer.core.positions import UNKNOWN, Identity, Move, Position
@@ -74,7 +75,8 @@ class Partition:
     of the log when it was claimed; ``leader_epoch`` is that of the last message handled.
     ``unseen``: Kafka did not tell of it then.
     ``doubts`` counts since the last message, ``still`` the looks in which messages waited;
-    ``silent_at`` is the end of the log up to which there were none after all.
+    ``silent_at`` is the end of the log up to which there were none after all. ``lines`` counts
+    those of the applied-log.
     """
 
     key: TopicPartition
@@ -98,6 +100,7 @@ class Partition:
     doubts: int = 0
     still: int = 0
     silent_at: int | None = None
+    lines: int = 0
 
     def on(self, event: Event) -> None:
         """Go where the table says; an event that the table does not know here is a bug."""
@@ -215,6 +218,13 @@ class Partition:
         for offset, fate in list(self.fates.items()):
             if fate is not None and fate.hold is Hold.WAITS and fate.key in keys:
                 del self.fates[offset]
+
+    def line(self, run: Run) -> Applied:
+        """Return the next line of the applied-log; a run that is done again has another one."""
+        self.lines += 1
+        handled = ranges(message.offset for message in run.live)
+        passed = tuple(m.offset for m in run.messages if m.offset in run.dropped)
+        return Applied(self.key, self.epoch, self.lines, handled, passed)
 
     def move(self, run: Run | None = None) -> Move:
         """Return the step of the stored position behind ``run``, or behind all that is handled."""

@@ -12,6 +12,7 @@ from dataclasses import dataclass, field
 from functools import partial
 from typing import Any, TypeAlias, TypeVar
 
+from eoconsumer.core.applied import REDRIVEN, Applied, ranges
 from eoconsumer.core.batching import Batch
 from eoconsumer.core.effects import (
     Abort,
@@ -25,6 +26,7 @@ from eoconsumer.core.effects import (
     FindLetters,
     Handle,
     Lift,
+    NoteApplied,
     NoteFailure,
     Now,
     OutOfTime,
@@ -110,10 +112,17 @@ class Redrive:
     """One go through the dead letters of a group; ``which`` are meant, at most ``limit``."""
 
     def __init__(
-        self, steps: Steps, group: str, which: Selection, limit: int | None = None
+        self,
+        steps: Steps,
+        group: str,
+        which: Selection,
+        limit: int | None = None,
+        *,
+        applied_log: bool = False,
     ) -> None:
-        """Take each letter through ``steps``."""
+        """Take each letter through ``steps``; ``applied_log``: note there what was applied."""
         self._steps = steps
+        self._applied_log = applied_log
         self._group = group
         self._which = which
         self._limit = limit
@@ -170,8 +179,11 @@ class Redrive:
         """Take ``letter`` through its steps; return whether its handler did not fail."""
         message: Message = yield View(letter)
         run = Run(letter.partition, [message], len(message.raw_value or b""))
+        steps = self._steps(letter, run)
+        if self._applied_log:
+            steps.insert(steps.index(Handle(run)) + 1, (yield from _noted(letter)))
         try:
-            yield from self._transact(self._steps(letter, run), letter)
+            yield from self._transact(steps, letter)
         except RunFailed as failure:
             yield from self._failed(letter, message, failure.__cause__ or failure)
             return False
@@ -209,6 +221,8 @@ class Redrive:
                 if isinstance(step, Commit):
                     yield from self._commit(letter)
                     transaction = False
+                elif isinstance(step, NoteApplied) and not transaction:
+                    yield from self._ask(step)  # its handler must not run again for it
                 else:
                     transaction = transaction or isinstance(step, Begin)
                     result = yield step
@@ -253,6 +267,12 @@ class Redrive:
                         f"command again when the database is well. Last answer: {error}"
                     ) from error
                 yield Sleep(PATIENCE.delay(tries, (yield Chance())))
+
+
+def _noted(letter: Letter) -> Effects[NoteApplied]:
+    """Return the line of the applied-log for ``letter``; each try has one of its own."""
+    number = int((yield Chance()) * 2**53)
+    return NoteApplied((Applied(letter.partition, REDRIVEN, number, ranges([letter.offset])),))
 
 
 def _once(effect: Effect) -> Effects[Any]:

@@ -35,6 +35,7 @@ class Settings:
     commit_batch: int = 1_000
     commit_interval: float = 1.0
     positions: Positions = "store"
+    applied_log: bool = False
     on_identity_change: OnIdentityChange = "stop"
     on_data_loss: OnDataLoss = "stop"
     identity_interval: float = 5.0

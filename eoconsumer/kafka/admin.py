@@ -14,7 +14,11 @@ from confluent_kafka import (
     KafkaException,
 )
 from confluent_kafka import TopicPartition as KafkaPartition
-from confluent_kafka.admin import OffsetSpec  # type: ignore[attr-defined]  # it is public
+from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are public
+    ConfigResource,
+    OffsetSpec,
+    ResourceType,
+)
 
 from eoconsumer.errors import BrokerError
 from eoconsumer.kafka.check import admin
@@ -84,6 +88,22 @@ class GroupAdmin:
         except KafkaException as error:
             raise BrokerError(f"Kafka did not list its topics: {text(error)}.") from error
         return {name: len(topic.partitions) for name, topic in found.items()}
+
+    def compacted(self, topics: Iterable[str]) -> set[str]:
+        """Return those of ``topics`` whose old messages compaction may remove.
+
+        Where our user may not read the settings of a topic, it is taken for one that is not.
+        """
+        asked = [ConfigResource(ResourceType.TOPIC, topic) for topic in topics]
+        found = set()
+        for resource, answer in self._client.describe_configs(asked).items() if asked else ():
+            try:
+                policy = answer.result(PATIENCE)["cleanup.policy"].value
+            except KafkaException:
+                continue
+            if "compact" in policy:
+                found.add(resource.name)
+        return found
 
     def latest(self, keys: Iterable[TopicPartition]) -> dict[TopicPartition, int]:
         """Return the end of each log, or the first message of an open transaction before it."""

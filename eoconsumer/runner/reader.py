@@ -187,6 +187,9 @@ class Reader:
     def _bury(self, effect: fx.Bury) -> None:
         (self._transaction or self._store).bury(effect.letters)
 
+    def _note_applied(self, effect: fx.NoteApplied) -> None:
+        (self._transaction or self._store).note_applied(effect.lines)
+
     def _advance(self, effect: fx.Advance) -> None:
         lost = self._keeper.lost_in_flight.intersection(move.partition for move in effect.moves)
         ours = [move for move in effect.moves if move.partition not in lost]
@@ -250,6 +253,7 @@ _METHODS: dict[type, str] = {
     fx.Begin: "begin",
     fx.Handle: "handle",
     fx.Bury: "bury",
+    fx.NoteApplied: "note_applied",
     fx.Advance: "advance",
     fx.Commit: "commit",
     fx.Abort: "abort",

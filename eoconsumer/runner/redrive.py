@@ -35,7 +35,7 @@ def redrive(
 ) -> Redriven:
     """Give letters of ``config.group`` to their handlers once more, in the mode of ``config``."""
     store.setup()
-    steps = Redrive(STEPS[config.mode], config.group, which, limit)
+    steps = Redrive(STEPS[config.mode], config.group, which, limit, applied_log=config.applied_log)
     with closing(_open(store, config.group)) as session:
         work = Work(user, watch, session)
         result: Redriven = drive(steps.run(), Redriver(store, session, work).carry_out)
@@ -70,6 +70,7 @@ class Redriver:
             fx.Begin: self._begin,
             fx.Remove: lambda effect: self._scope.remove(effect.letter),
             fx.Handle: self._handle,
+            fx.NoteApplied: lambda effect: self._scope.note_applied(effect.lines),
             fx.Lift: lambda effect: self._open.lift(effect.key),
             fx.Commit: self._commit,
             fx.Abort: self._abort,

@@ -8,11 +8,12 @@ from __future__ import annotations
 
 import threading
 from collections import defaultdict
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
 from typing import NamedTuple, Self
 
+from eoconsumer.core.applied import Applied, within
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
 from eoconsumer.core.positions import UNKNOWN, Claims, Identity, Move, Position, Start
 from eoconsumer.errors import Fenced, HandlerMisuse, TransientStoreError
@@ -65,6 +66,7 @@ class MemoryStore:
         self.rows: dict[Key, Row] = {}
         self.known: dict[tuple[str, str], int] = {}
         self.letters_kept = MemoryLetters()
+        self.log: dict[tuple[str, TopicPartition, int, int], Applied] = {}
         self.lock = threading.RLock()
         self.transaction_seconds: float | None = None
 
@@ -90,6 +92,14 @@ class MemoryStore:
         """Open a session for one reader."""
         return MemoryStoreSession(self, group, owner)
 
+    def applied(
+        self, group: str, partition: TopicPartition, first: int, upto: int
+    ) -> Iterator[Applied]:
+        """Read the applied-log."""
+        with self.lock:
+            log = [line for key, line in self.log.items() if key[:2] == (group, partition)]
+        return iter(within(log, first, upto))
+
     def close(self) -> None:
         """Nothing to close."""
 
@@ -107,6 +117,11 @@ class MemoryStore:
             else:
                 row.next_offset, row.leader_epoch = move.upto, move.leader_epoch
         return gone
+
+    def note(self, group: str, lines: Iterable[Applied]) -> None:
+        """Keep ``lines``, each once."""
+        for line in lines:
+            self.log.setdefault((group, line.partition, line.epoch, line.number), line)
 
 
 class MemoryStoreSession:
@@ -194,6 +209,11 @@ class MemoryStoreSession:
         with self._store.lock:
             self._store.letters_kept.note_failure(letter, error)
 
+    def note_applied(self, lines: Sequence[Applied]) -> None:
+        """Keep lines of the applied-log."""
+        with self._store.lock:
+            self._store.note(self._group, lines)
+
     def transaction(self) -> MemoryTransaction:
         """Open a transaction."""
         return MemoryTransaction(self._store, self._group)
@@ -219,6 +239,7 @@ class MemoryTransaction:
         self._group = group
         self._tables: dict[str, list[object]] = defaultdict(list)
         self._letters = LetterChanges(store.letters_kept, group)
+        self._lines: list[Applied] = []
         self._moves: tuple[Move, ...] = ()
         self._over = False
         self.session = MemorySession(self._tables)
@@ -248,6 +269,10 @@ class MemoryTransaction:
         with self._store.lock:
             return self._letters.lift(key)
 
+    def note_applied(self, lines: Sequence[Applied]) -> None:
+        """Keep lines of the applied-log once this commits."""
+        self._lines.extend(lines)
+
     def commit(self) -> None:
         """Compare again and make everything visible; a second call does nothing."""
         store = self._store
@@ -264,6 +289,7 @@ class MemoryTransaction:
             for table, values in self._tables.items():
                 store.tables[table].extend(values)
             self._letters.apply()
+            store.note(self._group, self._lines)
 
     def abort(self) -> None:
         """Forget everything."""

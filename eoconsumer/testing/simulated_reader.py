@@ -30,6 +30,7 @@ _POSSIBLE: Mapping[type, frozenset[str]] = {
     fx.Release: frozenset({"transient"}),
     fx.Begin: frozenset({"transient"}),
     fx.Handle: frozenset({"transient", "bad"}),
+    fx.NoteApplied: frozenset({"transient", "lost_reply"}),
     fx.Advance: frozenset({"transient", "lost_reply"}),
     fx.Commit: frozenset({"transient", "lost_reply", "late_commit"}),
 }
@@ -118,9 +119,9 @@ class SimulatedReader:
         return result
 
     def _transient(self, effect: object) -> EOConsumerError:
-        if isinstance(effect, fx.Handle) and self.transaction is None:
+        if isinstance(effect, fx.Handle) and self.transaction is None and effect.run.live:
             # Outside a transaction an error of the database is an error of one message.
-            failure = fx.RunFailed(effect.run.partition, effect.run.messages[0].offset)
+            failure = fx.RunFailed(effect.run.partition, effect.run.live[0].offset)
             failure.__cause__ = TransientStoreError()
             return failure
         if isinstance(effect, fx.Commit) and self.transaction is not None:
@@ -224,6 +225,9 @@ class SimulatedReader:
             session.append(EFFECTS, (effect.run.partition, message.offset))
         if fault == "bad":
             raise fx.RunFailed(effect.run.partition, live[broken].offset) from ValueError("bad")
+
+    def _noteapplied(self, effect: fx.NoteApplied, _: str | None) -> None:
+        (self.transaction or self.store).note_applied(effect.lines)
 
     def _advance(self, effect: fx.Advance, _: str | None) -> None:
         self.moves = effect.moves

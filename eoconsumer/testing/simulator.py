@@ -18,6 +18,7 @@ from eoconsumer.core.modes import Mode
 from eoconsumer.core.positions import Move
 from eoconsumer.core.retry import RetryPolicy
 from eoconsumer.core.settings import Settings
+from eoconsumer.core.verify import Comparison, Verdict, from_log
 from eoconsumer.errors import TransientStoreError
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.memory import Key, MemoryStore, MemoryTransaction
@@ -39,6 +40,7 @@ class Outcome:
     faults: Counter[str]
     broken_claims: int  #: rows that somebody else moved after a claim returned
     fenced_owners: int  #: refused moves of the reader that claimed the row last
+    verdict: Verdict  #: what the applied-log says; of nothing where there is none
 
     @property
     def lost(self) -> int:
@@ -63,6 +65,7 @@ class Plan:
     readers: int = 2
     partitions: int = 2
     length: int = 5
+    applied_log: bool = False
     make_store: Callable[[], MemoryStore] = MemoryStore
     make_flow: Callable[[Settings], Flow] = Flow
 
@@ -97,6 +100,7 @@ class World:
             commit_interval=self.chance.choice((0.0, 1.0)),
             commit_timeout=self.chance.choice((0.0, 1.0)),
             identity_interval=1.0,
+            applied_log=plan.applied_log,
             mirror=False,
         )
         self.unfinished = set(self.log.messages)
@@ -215,7 +219,16 @@ class World:
             faults=self.faults,
             broken_claims=self.broken_claims,
             fenced_owners=self.fenced_owners,
+            verdict=self._verdict(),
         )
+
+    def _verdict(self) -> Verdict:
+        verdict = Verdict()
+        for key, log in self.log.messages.items() if self.plan.applied_log else ():
+            end = self.log.end(key)
+            marks = from_log(self.store.applied(GROUP, key, 0, end))
+            Comparison(verdict, key, position=end).run((m.offset for m in log), marks, ())
+        return verdict
 
 
 def simulate(seed: int, plan: Plan | None = None) -> Outcome:

@@ -86,6 +86,7 @@ def test_setup_makes_what_the_store_needs_and_can_be_repeated(
         assert code == 0
         assert f"{database.name}.eoconsumer_offsets" in out
     made = {"eoconsumer_offsets", "eoconsumer_dead_letters", "eoconsumer_quarantine"}
+    made.add("eoconsumer_applied")
     assert made <= set(database.list_collection_names())
 
 

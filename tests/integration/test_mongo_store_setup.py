@@ -17,7 +17,12 @@ from eoconsumer.servers.mongo import REPLICA_SET, MongoNode
 from eoconsumer.servers.process import free_port
 from eoconsumer.stores.mongo import MongoStore, deployment
 
-OWN = ("eoconsumer_offsets", "eoconsumer_dead_letters", "eoconsumer_quarantine")
+OWN = (
+    "eoconsumer_offsets",
+    "eoconsumer_dead_letters",
+    "eoconsumer_quarantine",
+    "eoconsumer_applied",
+)
 SECRET = "hunter2"
 
 
@@ -124,17 +129,17 @@ def test_a_transaction_gets_three_quarters_of_what_the_server_allows(
 
 def test_the_names_of_the_collections_can_be_chosen(mongo_replica_set: MongoReplicaSet) -> None:
     with MongoClient[dict[str, Any]](mongo_replica_set.url) as client:
-        store = MongoStore(
-            client, "chosen", offsets="places", dead_letters="graves", quarantine="waiting"
-        )
+        names = {
+            "offsets": "places",
+            "dead_letters": "graves",
+            "quarantine": "waiting",
+            "applied": "done",
+        }
+        store = MongoStore(client, "chosen", **names)
         store.setup()
         owner(store)
         try:
-            assert set(store.database.list_collection_names()) == {
-                "places",
-                "graves",
-                "waiting",
-            }
+            assert set(store.database.list_collection_names()) == set(names.values())
             assert store.database["places"].count_documents({"owner": "first"}) == 1
         finally:
             client.drop_database("chosen")

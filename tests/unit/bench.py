@@ -186,6 +186,9 @@ class Bench:
     def bury(self, bury: fx.Bury) -> None:
         (self.transaction or self.session).bury(bury.letters)
 
+    def noteapplied(self, note: fx.NoteApplied) -> None:
+        (self.transaction or self.session).note_applied(note.lines)
+
     def advance(self, advance: fx.Advance) -> None:
         (self.transaction or self.session).advance(advance.moves)
 

@@ -65,12 +65,15 @@ class Redriving:
         steps: Steps = STEPS[Mode.EXACTLY_ONCE],
         which: Selection = EVERY_LETTER,
         limit: int | None = None,
+        applied_log: bool = False,
     ) -> None:
         self.handler = Handler(poison or {})
         redriver = Redriver(store, store.open(GROUP, "redriver"), self.handler)  # type: ignore[arg-type]  # it stands for the user's
         self.clock = 0.0
         self.carry_out = redriver.carry_out
-        self.effects: Effects[Redriven] = Redrive(steps, GROUP, which, limit).run()
+        self.effects: Effects[Redriven] = Redrive(
+            steps, GROUP, which, limit, applied_log=applied_log
+        ).run()
         self.fault: Callable[[fx.Effect], EOConsumerError | None] = lambda _: None
         self.result = Redriven()
 

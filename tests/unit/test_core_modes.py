@@ -5,8 +5,18 @@ from __future__ import annotations
 import pytest
 from bench import P0, P1, messages
 
+from eoconsumer.core.applied import Applied
 from eoconsumer.core.batching import Batch
-from eoconsumer.core.effects import Advance, AfterCommit, Begin, Bury, Commit, Handle, Run
+from eoconsumer.core.effects import (
+    Advance,
+    AfterCommit,
+    Begin,
+    Bury,
+    Commit,
+    Handle,
+    NoteApplied,
+    Run,
+)
 from eoconsumer.core.letters import DeadLetter
 from eoconsumer.core.modes import STEPS, Mode
 from eoconsumer.core.positions import Move
@@ -58,6 +68,16 @@ def test_exactly_once_writes_dead_letters_inside_behind_the_offsets() -> None:
 def test_the_positions_of_all_partitions_move_in_one_step() -> None:
     (advance,) = [s for s in STEPS[Mode.EXACTLY_ONCE](Batch(RUNS, (), MOVES)) if type(s) is Advance]
     assert advance.moves == MOVES
+
+
+def test_the_applied_log_is_written_with_the_positions_or_after_each_handler() -> None:
+    lines = tuple(Applied(run.partition, 1, 1, ((0, 3),)) for run in RUNS)
+    batch = Batch(RUNS, (), MOVES, lines)
+    inside = [Begin, Handle, Handle, NoteApplied, Advance, Commit, AfterCommit]
+    assert order(Mode.EXACTLY_ONCE, batch) == inside
+    stages = [Handle, NoteApplied, AfterCommit] * 2
+    assert order(Mode.AT_LEAST_ONCE, batch) == [*stages, Advance]
+    assert order(Mode.AT_MOST_ONCE, batch) == [Advance, *stages]
 
 
 def test_a_mode_is_written_as_a_plain_word() -> None:

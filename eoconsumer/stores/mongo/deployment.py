@@ -15,6 +15,7 @@ from pymongo.errors import (
 )
 
 from eoconsumer.errors import ConfigurationError
+from eoconsumer.stores.mongo.applied import BY_OFFSET
 from eoconsumer.stores.mongo.concerns import Document
 from eoconsumer.stores.mongo.letters import PLACE
 from eoconsumer.stores.mongo.translation import NAMESPACE_EXISTS, UNAUTHORIZED, summary
@@ -37,14 +38,20 @@ class Deployment:
     """The database that a store was given, seen with doubt."""
 
     def __init__(
-        self, database: Database[Document], offsets: str, dead_letters: str, quarantine: str
+        self,
+        database: Database[Document],
+        offsets: str,
+        dead_letters: str,
+        quarantine: str,
+        applied: str,
     ) -> None:
-        """Look at ``database`` and its three collections of ours; nothing is asked yet."""
+        """Look at ``database`` and its four collections of ours; nothing is asked yet."""
         self._database = database
         self._admin = database.client.admin
-        self._collections = (offsets, dead_letters, quarantine)
+        self._collections = (offsets, dead_letters, quarantine, applied)
         self._dead_letters = dead_letters
         self._quarantine = quarantine
+        self._applied = applied
 
     @property
     def checks(self) -> Mapping[str, Callable[[], str]]:
@@ -125,6 +132,9 @@ class Deployment:
                 letters.create_index([(field, 1) for field in PLACE], name="place")
             if self._quarantine not in there:  # which letters of a key are left
                 letters.create_index([(field, 1) for field in (*PLACE[:3], "key")], name="key")
+            if self._applied not in there:
+                by_offset = [(field, 1) for field in BY_OFFSET]
+                self._database[self._applied].create_index(by_offset, name="offsets")
 
     def lifetime_seconds(self) -> float:
         """Return how long the server lets a transaction live; its default where it is secret."""

@@ -7,10 +7,12 @@ from collections.abc import Mapping, Sequence
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
 
+from eoconsumer.core.applied import Applied
 from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.errors import HandlerMisuse
 from eoconsumer.message import TopicPartition
+from eoconsumer.stores.mongo.applied import AppliedLog
 from eoconsumer.stores.mongo.claims import Claimer
 from eoconsumer.stores.mongo.concerns import Document
 from eoconsumer.stores.mongo.guard import end_session, open_session
@@ -37,6 +39,7 @@ class MongoSession:
         offsets: Collection[Document],
         letters: Letters,
         quarantine: Collection[Document],
+        applied: AppliedLog,
         group: str,
         owner: str,
     ) -> None:
@@ -47,6 +50,7 @@ class MongoSession:
             self._quarantine = Quarantine(quarantine, letters.collection, group)
             self._claimer = Claimer(self._rows, self._quarantine, owner, self._session)
         self._letters = letters
+        self._applied = applied
         self._transaction: MongoTransaction | None = None
 
     @property
@@ -97,10 +101,14 @@ class MongoSession:
         """Note one more attempt of a dead letter, and its error."""
         self._letters.note_failure(letter, error, self._session)
 
+    def note_applied(self, lines: Sequence[Applied]) -> None:
+        """Write lines of the applied-log."""
+        self._applied.add(self._rows.group, lines, self._session)
+
     def transaction(self) -> MongoTransaction:
         """Open a transaction; takes no round trip."""
         self._transaction = MongoTransaction(
-            self._session, self._rows, self._letters, self._quarantine
+            self._session, self._rows, self._letters, self._quarantine, self._applied
         )
         return self._transaction
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any, Self
 from urllib.parse import parse_qsl
 
@@ -9,8 +10,12 @@ from pymongo import MongoClient
 from pymongo.database import Database
 from pymongo.errors import PyMongoError
 
+from eoconsumer.core.applied import Applied
 from eoconsumer.core.letters import Letter, Selection
+from eoconsumer.core.verify import Mark, Marker
 from eoconsumer.errors import ConfigurationError
+from eoconsumer.message import TopicPartition
+from eoconsumer.stores.mongo import applied as log
 from eoconsumer.stores.mongo.concerns import Document, durable_database, own_collection
 from eoconsumer.stores.mongo.deployment import DEFAULT_LIFETIME_SECONDS, Deployment
 from eoconsumer.stores.mongo.letters import Letters
@@ -45,12 +50,12 @@ class MongoStore:
         offsets: str = "eoconsumer_offsets",
         dead_letters: str = "eoconsumer_dead_letters",
         quarantine: str = "eoconsumer_quarantine",
+        applied: str = "eoconsumer_applied",
     ) -> None:
         """Use ``database`` of a ready ``client``, which stays the caller's to close.
 
-        ``offsets``, ``dead_letters`` and ``quarantine`` are the names of the store's own
-        collections. Raises ``ConfigurationError`` for a name that MongoDB does not take, and for
-        retryWrites=false.
+        The other four are the names of the store's own collections. Raises ``ConfigurationError``
+        for a name that MongoDB does not take, and for retryWrites=false.
         """
         if not client.options.retry_writes:
             raise ConfigurationError(
@@ -62,11 +67,12 @@ class MongoStore:
             self._offsets = own_collection(self._database, offsets)
             self._letters = Letters(own_collection(self._database, dead_letters))
             self._quarantine = own_collection(self._database, quarantine)
+            self._applied = log.AppliedLog(own_collection(self._database, applied))
         except PyMongoError as error:
             raise ConfigurationError(f"No such name in MongoDB: {error}") from error
         self._owned = False
         self._lifetime = DEFAULT_LIFETIME_SECONDS
-        self._deployment = Deployment(self._database, offsets, dead_letters, quarantine)
+        self._deployment = Deployment(self._database, offsets, dead_letters, quarantine, applied)
 
     @classmethod
     def connect(
@@ -76,6 +82,7 @@ class MongoStore:
         offsets: str = "eoconsumer_offsets",
         dead_letters: str = "eoconsumer_dead_letters",
         quarantine: str = "eoconsumer_quarantine",
+        applied: str = "eoconsumer_applied",
     ) -> Self:
         """Make a client for ``url``, which names the database; ``close`` closes it.
 
@@ -102,7 +109,12 @@ class MongoStore:
                 f"The MongoDB URL names no database; nothing was consumed. {FORM}"
             ) from None
         store = cls(
-            client, database, offsets=offsets, dead_letters=dead_letters, quarantine=quarantine
+            client,
+            database,
+            offsets=offsets,
+            dead_letters=dead_letters,
+            quarantine=quarantine,
+            applied=applied,
         )
         store._owned = True
         return store
@@ -150,11 +162,25 @@ class MongoStore:
 
     def open(self, group: str, owner: str) -> MongoSession:
         """Open a session for one reader; ``owner`` is unique among all readers, ever."""
-        return MongoSession(self._offsets, self._letters, self._quarantine, group, owner)
+        return MongoSession(
+            self._offsets, self._letters, self._quarantine, self._applied, group, owner
+        )
 
     def letters(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
         """Return dead letters that the majority has; see the protocol."""
         return self._letters.find(which, after, limit)
+
+    def applied(
+        self, group: str, partition: TopicPartition, first: int, upto: int
+    ) -> Iterator[Applied]:
+        """Read the applied-log; see the protocol."""
+        return self._applied.find(group, partition, first, upto)
+
+    def marks(
+        self, marker: Marker, partition: TopicPartition, first: int, upto: int
+    ) -> Iterator[Mark]:
+        """Read what the user's own rows say of the messages that they came from, by offset."""
+        return log.marks(self._database, marker, partition, first, upto)
 
     def close(self) -> None:
         """Close the client if ``connect`` made it."""

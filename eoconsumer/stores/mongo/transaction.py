@@ -10,10 +10,12 @@ import pymongo
 from pymongo.client_session import ClientSession
 from pymongo.errors import PyMongoError
 
+from eoconsumer.core.applied import Applied
 from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Move
 from eoconsumer.errors import CommitInDoubt, StoreError
 from eoconsumer.message import MessageKey
+from eoconsumer.stores.mongo.applied import AppliedLog
 from eoconsumer.stores.mongo.concerns import inside
 from eoconsumer.stores.mongo.guard import GuardedSession
 from eoconsumer.stores.mongo.letters import Letters
@@ -29,13 +31,19 @@ class MongoTransaction:
     """A transaction on the reader's session; begins at once, without a round trip."""
 
     def __init__(
-        self, session: GuardedSession, rows: Rows, letters: Letters, quarantine: Quarantine
+        self,
+        session: GuardedSession,
+        rows: Rows,
+        letters: Letters,
+        quarantine: Quarantine,
+        applied: AppliedLog,
     ) -> None:
         """Begin: from here on the handler's writes are inside, also those without a session."""
         self._session = session
         self._rows = rows
         self._letters = letters
         self._quarantine = quarantine
+        self._applied = applied
         ClientSession.start_transaction(session)
         session.guard.watch()
         self._bound = session.bind(end_session=False)
@@ -67,6 +75,11 @@ class MongoTransaction:
         """End the quarantine of ``key`` if nothing of it is left."""
         self._session.guard.check()
         return self._quarantine.lift(key, self._session)
+
+    def note_applied(self, lines: Sequence[Applied]) -> None:
+        """Write lines of the applied-log that become visible with the positions."""
+        self._session.guard.check()
+        self._applied.add(self._rows.group, lines, self._session)
 
     def commit(self) -> None:
         """Commit; after ``CommitInDoubt`` a further call repeats the commit, never the writes."""

@@ -22,6 +22,7 @@ import pytest
 pytest.register_assert_rewrite(__name__)
 
 from eoconsumer.testing.conformance.advances import AdvanceConformance  # noqa: E402 - see above
+from eoconsumer.testing.conformance.applied import AppliedConformance  # noqa: E402
 from eoconsumer.testing.conformance.claims import ClaimConformance  # noqa: E402
 from eoconsumer.testing.conformance.letters import LetterConformance  # noqa: E402
 from eoconsumer.testing.conformance.transactions import TransactionConformance  # noqa: E402
@@ -33,6 +34,7 @@ class StoreConformance(
     AdvanceConformance,
     TransactionConformance,
     LetterConformance,
+    AppliedConformance,
     UpkeepConformance,
 ):
     """The guarantees of a store, one test each. Only the contract is used, never the database."""

@@ -44,3 +44,6 @@ Ledger(
 # --8<-- [start:plain]
 Ledger("localhost:9092", store, mode="at_least_once", positions="kafka")
 # --8<-- [end:plain]
+# --8<-- [start:log]
+Ledger("localhost:9092", store, applied_log=True)
+# --8<-- [end:log]
