@@ -1,9 +1,9 @@
 """From one integer to the whole schedule: which fault comes when, to whom, and with what.
 
-Three lanes run side by side, one for each layer: workers, MongoDB, Kafka. Faults of one lane come
-one after the other; those that would make any other meaningless (a killed broker, a killed
-primary) take all lanes. A plan is made of blocks of three minutes. Each block holds every kind at
-least once, and goes through the three protocols of consumer groups.
+Four lanes run side by side: workers, MongoDB, Kafka, and a topic of its own that is destroyed.
+Faults of one lane come one after the other; those that would make any other meaningless (a killed
+broker, a killed primary) take all lanes. A plan is made of blocks of three minutes. Each block
+holds every kind at least once, and goes through the three protocols of consumer groups.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ from typing import Any
 
 BLOCK = 180.0  # seconds
 PROTOCOLS = ("cooperative-sticky", "range", "consumer")
-LANES = ("workers", "mongo", "kafka")
+LANES = ("workers", "mongo", "kafka", "side")
 
 
 @dataclass(frozen=True, slots=True)
@@ -42,7 +42,7 @@ class Fault:
         return asdict(self)
 
 
-WORKERS, MONGO, KAFKA = (("workers",), ("mongo",), ("kafka",))
+WORKERS, MONGO, KAFKA, SIDE = (("workers",), ("mongo",), ("kafka",), ("side",))
 
 KINDS: dict[str, Kind] = {
     # workers
@@ -68,6 +68,10 @@ KINDS: dict[str, Kind] = {
     "aborted transactions": Kind(KAFKA, 2, 2),
     "open transaction": Kind(KAFKA, 1, 4),
     "partitions added": Kind(KAFKA, 1, 6),
+    # a topic of its own, which is destroyed
+    "topic re-created": Kind(SIDE, 1, 12),
+    "topic re-created under a worker": Kind(SIDE, 1, 12),
+    "retention passes the position": Kind(SIDE, 1, 12),
     # alone
     "primary kill": Kind(LANES, 1, 10),
     "primary pause": Kind(LANES, 1, 14),

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import secrets
 import shutil
 import subprocess
@@ -18,16 +17,18 @@ from pymongo import MongoClient
 from pymongo.write_concern import WriteConcern
 
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
-from tests.chaos.checker.evidence import Evidence, lines
+from tests.chaos import side
+from tests.chaos.checker.evidence import Evidence
+from tests.chaos.checker.gather import Where, gather
 from tests.chaos.checker.servers import read_database, read_topic
-from tests.chaos.crew import ROOT, Crew
+from tests.chaos.crew import ROOT, Crew, Member
 from tests.chaos.feeder import STOCK, Feeder, accounts
 from tests.chaos.journal import Journal
 from tests.chaos.nemesis import Field, Nemesis
 from tests.chaos.nemesis.field import APP_NAME, SESSION_TIMEOUT
 from tests.chaos.nemesis.workers import settings_for
 from tests.chaos.observer import EFFECTS, LETTERS, OFFSETS, Changes, Snapshots
-from tests.chaos.plan import Fault, first_protocol
+from tests.chaos.plan import PROTOCOLS, Fault, first_protocol
 from tests.chaos.proxy import Proxies
 
 TOPIC, GROUP, DATABASE = "transfers", "chaos", "chaos"
@@ -75,7 +76,7 @@ def run(options: Options, plan: list[Fault]) -> Evidence:
         mongo = stack.enter_context(MongoReplicaSet(3, test_commands=True))
         journals = {
             name: Journal(folder / f"{name}.jsonl")
-            for name in ("feed", "snapshots", "changes", "faults", "crew")
+            for name in ("feed", "side", "snapshots", "changes", "faults", "crew")
         }
         kafka.create_topic(TOPIC, PARTITIONS)
         _prepare(mongo, canary)
@@ -106,13 +107,24 @@ def run(options: Options, plan: list[Fault]) -> Evidence:
                 },
             }
 
+        def launch_side() -> Member:
+            kafka_settings = settings_for(PROTOCOLS[0])
+            of_side = {
+                "store": _secret_url(mongo, canary, side.DATABASE),
+                "proxies": {},
+                "settings": {**side.SETTINGS, "kafka": kafka_settings},
+            }
+            return Member(options.workers, folder, told(0) | of_side)
+
         crew = Crew(options.workers, folder, journals["crew"], told)
         crew.settings = dict(settings_for(first_protocol(plan)))
-        field = Field(kafka, mongo, crew, proxies, feeder, changes, TOPIC, DATABASE)
+        other = side.Side(kafka, mongo.url, journals["side"], launch_side)
+        field = Field(kafka, mongo, crew, proxies, feeder, other, changes, TOPIC, DATABASE)
         changes.start()
         snapshots.start()
         try:
             crew.start()
+            other.start()
             feeder.start()
             _wait_until_claimed(changes)
             Nemesis(field, plan, journals["faults"]).run(options.minutes * 60 * SLACK)
@@ -122,13 +134,17 @@ def run(options: Options, plan: list[Fault]) -> Evidence:
             _wait_until_drained(kafka, mongo)
         finally:
             crew.dismiss()
+            other.stop()
             snapshots.stop()
             changes.stop()
             proxies.stop()
             for journal in journals.values():
                 journal.close()
             shutil.copy(kafka.log, folder / "broker.log")
-        return _evidence(options, plan, kafka, mongo, canary)
+        where = Where(kafka.bootstrap_servers, mongo.url, TOPIC, DATABASE, side.DATABASE)
+        kinds = [fault.kind for fault in plan]
+        stock = dict.fromkeys(accounts(), STOCK)
+        return gather(where, folder, options.mode, kinds, stock, [canary])
 
 
 def _prepare(mongo: MongoReplicaSet, canary: str) -> None:
@@ -143,8 +159,8 @@ def _prepare(mongo: MongoReplicaSet, canary: str) -> None:
         client.admin.command("createUser", "chaos", pwd=canary, roles=["root"])
 
 
-def _secret_url(mongo: MongoReplicaSet, canary: str) -> str:
-    plain = mongo.url_for(DATABASE).removeprefix("mongodb://")
+def _secret_url(mongo: MongoReplicaSet, canary: str, database: str = DATABASE) -> str:
+    plain = mongo.url_for(database).removeprefix("mongodb://")
     return f"mongodb://chaos:{canary}@{plain}&authSource=admin&appName={APP_NAME}"
 
 
@@ -155,44 +171,14 @@ def _wait_until_claimed(changes: Changes) -> None:
 
 def _wait_until_drained(kafka: KafkaBroker, mongo: MongoReplicaSet) -> None:
     """Wait until the positions stand behind all that is visible; the checker judges if not."""
-    ends = {
-        place: messages[-1].offset + 1 for place, messages in _visible(kafka).items() if messages
-    }
+    visible = read_topic(kafka.bootstrap_servers, TOPIC)
+    ends = {place: messages[-1].offset + 1 for place, messages in visible.items() if messages}
     until = time.monotonic() + DRAIN
     while time.monotonic() < until:
         positions = read_database(mongo.url, DATABASE)["positions"]
         if all(positions.get(place, 0) >= end for place, end in ends.items()):
             return
         time.sleep(1.0)
-
-
-def _visible(kafka: KafkaBroker) -> dict[Any, Any]:
-    return read_topic(kafka.bootstrap_servers, TOPIC)
-
-
-def _evidence(
-    options: Options, plan: list[Fault], kafka: KafkaBroker, mongo: MongoReplicaSet, canary: str
-) -> Evidence:
-    folder = options.folder
-    database = read_database(mongo.url, DATABASE)
-    files = sorted(path for path in folder.iterdir() if path.suffix in (".log", ".jsonl"))
-    written = {path.name: path.read_text("utf-8", errors="replace") for path in files}
-    written |= {name: json.dumps(database[name], default=str) for name in ("effects", "letters")}
-    snapshots = lines([folder / "snapshots.jsonl"])
-    return Evidence(
-        mode=options.mode,
-        visible=_visible(kafka),
-        **database,
-        initial_stock=dict.fromkeys(accounts(), STOCK),
-        feed=lines([folder / "feed.jsonl"]),
-        snapshots=[line for line in snapshots if line["said"] == "snapshot"],
-        changes=lines([folder / "changes.jsonl"]),
-        faults=lines([folder / "faults.jsonl"]),
-        said=lines([*sorted(folder.glob("worker-*.jsonl")), folder / "crew.jsonl"]),
-        planned=[fault.kind for fault in plan],
-        written=written,
-        canaries=[canary],
-    )
 
 
 def new_folder() -> Path:

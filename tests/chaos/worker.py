@@ -130,6 +130,17 @@ class Said(Events):
     def fenced(self, partition: TopicPartition) -> None:
         say("fenced", partition=partition.partition)
 
+    def identity_changed(
+        self, partition: TopicPartition, error: BaseException, position: int
+    ) -> None:
+        say("identity changed", partition=partition.partition, position=position, error=str(error))
+
+    def data_lost(
+        self, partition: TopicPartition, error: BaseException, position: int, missing: int
+    ) -> None:
+        place = {"partition": partition.partition, "position": position}
+        say("data lost", **place, missing=missing, error=str(error))
+
     def buried(self, message: Message, error: BaseException, attempts: int) -> None:
         place = {"partition": message.partition, "offset": message.offset}
         say("buried", **place, error=str(error), attempts=attempts)

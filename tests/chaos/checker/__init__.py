@@ -4,7 +4,8 @@ Every check is a function from ``Evidence`` to what it found wrong. Its name is 
 
 * ``effects``: each message that is visible in the topic has one effect, or is a dead letter if it
   is poison; nothing else has one;
-* ``skipped``: nothing below a stored position was passed over;
+* ``skipped``: nothing below a stored position was passed over, and a topic that was created again
+  was read from its beginning;
 * ``order``: effects stand in the order of the offsets, and of each key;
 * ``stock``: the sum never changes, and each account is what its transfers make of it;
 * ``snapshot``: in every look during the run, effects and position agreed;

@@ -6,6 +6,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from tests.chaos.checker.evidence import AT_LEAST_ONCE, AT_MOST_ONCE, Evidence, Line, Place
+from tests.chaos.checker.lives import check_lives
 
 Address = tuple[str, int, int]  # topic, partition, offset
 
@@ -58,13 +59,14 @@ def check_effects(evidence: Evidence) -> list[str]:
 
 
 def check_skipped(evidence: Evidence) -> list[str]:
-    """Nothing below a stored position is lost, and the positions reached the end."""
+    """Nothing below a position is lost, the ends were reached, and no life of a topic was cut."""
     found = []
     for place, messages in evidence.visible.items():
         at = evidence.positions.get(place, 0)
         if messages and at <= messages[-1].offset:
             end = messages[-1].offset
             found.append(f"{place[0]} [{place[1]}] stands at {at}, and ends at {end}")
+    found += check_lives(evidence)
     if evidence.mode != AT_MOST_ONCE:
         found += [
             f"{_named((topic, partition, offset))} was skipped without a trace"

@@ -29,13 +29,16 @@ class Evidence:
     """What is in the topic and in the database at the end, and what was written down meanwhile.
 
     ``effects`` and ``letters`` are rows with topic, partition and offset; ``positions`` the stored
-    ones; ``stock`` and ``initial_stock`` by account; the others are lines of the journals.
+    ones; ``stock`` and ``initial_stock`` by account; ``side_feed`` and ``side_effects`` belong to
+    the topic that has several lives; the others are lines of the journals.
     """
 
     mode: str = EXACTLY_ONCE
     visible: dict[Place, list[Visible]] = field(default_factory=dict)
     effects: list[Line] = field(default_factory=list)
     letters: list[Line] = field(default_factory=list)
+    side_feed: list[Line] = field(default_factory=list)
+    side_effects: list[Line] = field(default_factory=list)
     positions: dict[Place, int] = field(default_factory=dict)
     stock: dict[str, int] = field(default_factory=dict)
     initial_stock: dict[str, int] = field(default_factory=dict)

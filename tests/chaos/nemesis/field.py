@@ -15,6 +15,7 @@ from tests.chaos.feeder import Feeder
 from tests.chaos.observer import Changes
 from tests.chaos.plan import Fault
 from tests.chaos.proxy import Proxies
+from tests.chaos.side import Side
 
 if TYPE_CHECKING:
     from eoconsumer.servers import KafkaBroker, MongoReplicaSet
@@ -50,6 +51,7 @@ class Field:
     crew: Crew
     proxies: Proxies
     feeder: Feeder
+    side: Side
     changes: Changes
     topic: str
     database: str

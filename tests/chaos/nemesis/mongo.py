@@ -147,7 +147,14 @@ def replies_dropped(field: Field, fault: Fault) -> Outcome:
 
 def connection_reset(field: Field, fault: Fault) -> Outcome:
     """All connections of a worker to MongoDB are reset."""
-    cut = field.proxies.cut(fault.target)
+    cut = 0
+
+    def reset() -> bool:
+        nonlocal cut
+        cut = field.proxies.cut(fault.target)
+        return cut > 0
+
+    eventually(reset, 15)  # a new worker takes a while
     since = time.monotonic()
     owned = list(field.owned(field.crew[fault.target]))
     field.moved(owned, since, 20)

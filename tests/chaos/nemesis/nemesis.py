@@ -7,11 +7,11 @@ import time
 import traceback
 
 from tests.chaos.journal import Journal
-from tests.chaos.nemesis import kafka, mongo, workers
+from tests.chaos.nemesis import kafka, mongo, side, workers
 from tests.chaos.nemesis.field import Bring, Field, Outcome
 from tests.chaos.plan import KINDS, LANES, Fault
 
-BRING: dict[str, Bring] = {**workers.KINDS, **mongo.KINDS, **kafka.KINDS}
+BRING: dict[str, Bring] = {**workers.KINDS, **mongo.KINDS, **kafka.KINDS, **side.KINDS}
 
 
 class Nemesis:

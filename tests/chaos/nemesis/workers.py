@@ -5,7 +5,7 @@ from __future__ import annotations
 import signal
 import time
 
-from tests.chaos.crew import Member
+from tests.chaos.crew import Line, Member
 from tests.chaos.nemesis.field import SESSION_TIMEOUT, Field, Outcome
 from tests.chaos.plan import Fault
 
@@ -25,10 +25,8 @@ def kill_at_point(field: Field, fault: Fault) -> Outcome:
     """``kill -9`` in the handler between two writes, or when the offset was written."""
     member = _working(field, fault)
     owned = field.owned(member)
-    member.tell(arm=HOOKS[fault.kind], do="kill")
-    line = member.wait_for("point", seconds=POINT_SECONDS)
+    line = _at_point(member, HOOKS[fault.kind], "kill")
     if line is None:
-        member.tell(disarm=1)
         return Outcome(False, note="it did not come to the point")
     return _after_death(field, member, owned, line["at"])
 
@@ -52,10 +50,8 @@ def zombie(field: Field, fault: Fault) -> Outcome:
     """Stop a worker at a point, until others have its partitions; then let it go on."""
     member = _working(field, fault)
     owned = field.owned(member)
-    member.tell(arm=fault.parameters["point"], do="stop")
-    line = member.wait_for("point", seconds=POINT_SECONDS)
+    line = _at_point(member, fault.parameters["point"], "stop")
     if line is None:
-        member.tell(disarm=1)
         return Outcome(False, note="it did not come to the point")
     taken = field.taken_over(owned, SESSION_TIMEOUT + 15)
     field.moved(list(owned), line["at"], 5)
@@ -129,6 +125,16 @@ def _working(field: Field, fault: Fault) -> Member:
                 return member
         time.sleep(0.1)
     return field.crew[fault.target]
+
+
+def _at_point(member: Member, point: str, do: str) -> Line | None:
+    """Let a worker kill or stop itself at a point; None if it did not come there."""
+    armed = time.monotonic()
+    member.tell(arm=point, do=do)
+    line = member.wait_for("point", armed, POINT_SECONDS)
+    if line is None:
+        member.tell(disarm=1)
+    return line
 
 
 def _wait_for_loss(field: Field, slot: int, before: int) -> bool:
