@@ -45,11 +45,10 @@ class Work(Protocol):
 
 
 def exactly_once(work: Work) -> list[Step]:
-    """Inside: the handler's writes, the offsets and dead letters are one transaction."""
+    """Inside: the handler's writes, dead letters and the offsets are one transaction."""
     handle = map(Handle, work.runs)
-    # Letters last, since a key's quarantine is written with them. Whoever holds its row then holds
-    # the row of the position too, so that a claim notices, and ends the session of a dead owner.
-    written = [*_note(work.applied), Advance(work.moves), *_bury(work)]
+    # Letters late: a key's quarantine is written with them, and a redrive may wait for it.
+    written = [*_bury(work), *_note(work.applied), Advance(work.moves)]
     return [Begin(), *handle, *written, Commit(), AfterCommit(work.runs)]
 
 

@@ -108,7 +108,12 @@ class MongoSession:
     def transaction(self) -> MongoTransaction:
         """Open a transaction; takes no round trip."""
         self._transaction = MongoTransaction(
-            self._session, self._rows, self._letters, self._quarantine, self._applied
+            self._session,
+            self._rows,
+            self._letters,
+            self._quarantine,
+            self._applied,
+            self._claimer.end_formers,
         )
         return self._transaction
 

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Callable, Sequence
 from types import TracebackType
 from typing import Self
 
@@ -13,7 +13,7 @@ from pymongo.errors import PyMongoError
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Move
-from eoconsumer.errors import CommitInDoubt, StoreError
+from eoconsumer.errors import CommitInDoubt, StoreError, TransientStoreError
 from eoconsumer.message import MessageKey
 from eoconsumer.stores.mongo.applied import AppliedLog
 from eoconsumer.stores.mongo.concerns import inside
@@ -21,7 +21,13 @@ from eoconsumer.stores.mongo.guard import GuardedSession
 from eoconsumer.stores.mongo.letters import Letters
 from eoconsumer.stores.mongo.quarantine import Quarantine
 from eoconsumer.stores.mongo.rows import Rows
-from eoconsumer.stores.mongo.translation import IN_DOUBT, is_transient, summary, transient
+from eoconsumer.stores.mongo.translation import (
+    IN_DOUBT,
+    is_conflict,
+    is_transient,
+    summary,
+    transient,
+)
 
 #: How long we try to tell the server that a transaction is given up; it forgets by itself.
 ABORT_SECONDS = 1.0
@@ -37,13 +43,18 @@ class MongoTransaction:
         letters: Letters,
         quarantine: Quarantine,
         applied: AppliedLog,
+        conflict: Callable[[], None],
     ) -> None:
-        """Begin: from here on the handler's writes are inside, also those without a session."""
+        """Begin: from here on the handler's writes are inside, also those without a session.
+
+        ``conflict`` is called where another transaction holds what is to be buried.
+        """
         self._session = session
         self._rows = rows
         self._letters = letters
         self._quarantine = quarantine
         self._applied = applied
+        self._conflict = conflict
         ClientSession.start_transaction(session)
         session.guard.watch()
         self._bound = session.bind(end_session=False)
@@ -64,7 +75,12 @@ class MongoTransaction:
     def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Write dead letters that become visible with the positions, and what they hold."""
         self._session.guard.check()
-        self._quarantine.hold(letters, self._session)
+        try:
+            self._quarantine.hold(letters, self._session)
+        except TransientStoreError as error:
+            if is_conflict(error):  # with a redrive, or with an owner that died
+                self._conflict()
+            raise
         self._letters.add(self._rows.group, letters, self._session)
 
     def remove(self, letter: Letter) -> None:
