@@ -173,7 +173,7 @@ def reads_a_secondary() -> None:
     def read(self: Rows, keys: Sequence[Any], session: Any) -> Any:
         if not session.in_transaction:
             there = self.collection.with_options(read_preference=ReadPreference.SECONDARY)
-            self = Rows(there, self._group)
+            self = Rows(there, self.group)
         return documents(self, keys, session)
 
     Rows.documents = read  # type: ignore[method-assign]
