@@ -6,11 +6,12 @@ from pathlib import Path
 
 import pytest
 
-from tests.chaos.checker import judge
+from tests.chaos.checker import CHECKS, judge
 from tests.chaos.plan import BLOCK, KINDS, LANES, make_plan
 from tests.chaos.report import report
 from tests.chaos.run import Options, commit, run
 
+PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "chaos.md"
 SEED = 7
 MINUTES = 3.0
 FAULTS = 40  # that took effect, at least
@@ -55,6 +56,12 @@ def test_faults_of_one_lane_never_overlap() -> None:
         for lane in KINDS[fault.kind].lanes:
             assert fault.at >= free[lane]
             free[lane] = fault.at
+
+
+def test_the_page_names_every_kind_and_every_check() -> None:
+    page = PAGE.read_text("utf-8")
+    assert [kind for kind in KINDS if f"`{kind}`" not in page] == []
+    assert [check for check in CHECKS if f"| {check} |" not in page] == []
 
 
 def test_only_some_kinds_fill_the_time_in_turn() -> None:

@@ -16,7 +16,11 @@ def address(row: Line) -> Address:
 
 
 def lost(evidence: Evidence) -> list[Address]:
-    """Return the visible messages that have neither an effect nor, as poison, a dead letter."""
+    """Return the visible messages that have neither an effect nor, as poison, a dead letter.
+
+    At-most-once tries nothing again: what fails together is given up together, and a dead letter of
+    a good message is no loss without a trace.
+    """
     done = {address(row) for row in evidence.effects}
     buried = {address(row) for row in evidence.letters}
     return [
@@ -24,6 +28,7 @@ def lost(evidence: Evidence) -> list[Address]:
         for place, messages in evidence.visible.items()
         for message in messages
         if (*place, message.offset) not in (buried if message.kind == "poison" else done)
+        and not (evidence.mode == AT_MOST_ONCE and (*place, message.offset) in buried)
     ]
 
 
@@ -44,7 +49,8 @@ def foreign(evidence: Evidence) -> Iterator[str]:
         if kinds.get(address(row), "poison") == "poison":
             yield f"{_named(address(row))} has an effect, and is poison or not visible"
     for row in evidence.letters:
-        if (kind := kinds.get(address(row))) != "poison":
+        kind = kinds.get(address(row))
+        if kind is None or (kind != "poison" and evidence.mode != AT_MOST_ONCE):
             yield f"{_named(address(row))} was buried, and is {kind or 'not visible'}"
 
 

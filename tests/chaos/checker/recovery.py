@@ -25,6 +25,9 @@ TARGETS = {
     "primary kill": 5.0,
 }
 
+#: After these, others take partitions over that nobody gave up.
+TAKEN_OVER = {kind for kind in TARGETS if kind != "primary kill"}
+
 #: Faults that hold others up for longer than a moment: their recoveries cannot be told apart.
 HEAVY = {
     "kill", "kill in the handler", "kill after the offset write", "kill before the commit's reply",
@@ -79,6 +82,28 @@ def recoveries(evidence: Evidence) -> list[Recovery]:
             for other in ended
         )
         found.append(Recovery(fault["number"], fault["kind"], seconds, alone))
+    return found
+
+
+def takeovers(evidence: Evidence) -> list[float]:
+    """Return the seconds from a claim to its first commit, after a kill or under a zombie.
+
+    Only where messages waited at the claim.
+    """
+    moved, due = _moves(evidence.changes), _produced(evidence.feed)
+    claimed: dict[Place, list[float]] = defaultdict(list)
+    for change in evidence.changes:
+        if "epoch" in change.get("fields", {}):
+            claimed[change["topic"], change["partition"]].append(change["at"])
+    found = []
+    for fault in evidence.faults:
+        if fault["said"] != "end" or fault["kind"] not in TAKEN_OVER or not fault["took"]:
+            continue
+        for place in map(tuple, fault["places"] or []):
+            claim = _next(claimed[place], fault["since"])
+            first = _next(moved.get(place, []), claim)
+            if _next(due.get(place[1], []), fault["since"]) < claim and first < math.inf:
+                found.append(first - claim)
     return found
 
 

@@ -27,6 +27,9 @@ CHECKS: dict[str, Callable[[Evidence], list[str]]] = {
     "canary": check_canary,
 }
 
+#: What only a transaction can promise.
+EXACTLY_ONCE_ONLY = {"order", "stock", "snapshot"}
+
 
 @dataclass(slots=True)
 class Verdict:
