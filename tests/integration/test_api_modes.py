@@ -16,6 +16,8 @@ from eoconsumer.errors import HandlerFailed
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.memory import Key, MemoryStore, MemoryStoreSession, Row
 
+pytestmark = pytest.mark.slow
+
 
 class Recorded(MemoryStore):
     """Remembers every step of a position, with how many messages were handled by then."""
@@ -214,7 +216,6 @@ CHANGES = [
 ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("topic", [3], indirect=True)
 def test_a_round_trip_through_all_modes_loses_and_doubles_nothing(make: Make, fill: Fill) -> None:
     produced: list[tuple[int, int]] = []

@@ -25,6 +25,8 @@ from eoconsumer.servers.mongo import MongoNode
 from eoconsumer.stores.memory import MemoryStore
 from eoconsumer.stores.mongo import MongoStore
 
+pytestmark = pytest.mark.slow
+
 
 class Make:
     """Make consumers of ``topic``; the group has the name of the topic."""
@@ -219,7 +221,6 @@ def said(path: Path) -> list[str]:
     return path.read_text().splitlines() if path.exists() else []
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize(
     "numbers",
     [[signal.SIGTERM], [signal.SIGINT], [signal.SIGTERM, signal.SIGTERM]],
@@ -269,14 +270,12 @@ except ConfigurationError as error:
 """
 
 
-@pytest.mark.slow
 def test_without_a_broker_the_start_fails_with_the_address_and_prints_nothing() -> None:
     command = [sys.executable, "-c", SILENT]
     done = subprocess.run(command, capture_output=True, text=True, timeout=60, check=False)
     assert (done.returncode, done.stdout, done.stderr) == (0, "", "")
 
 
-@pytest.mark.slow
 def test_a_broker_that_does_not_take_the_login_is_told_without_a_word_of_its_password(
     make: Make, caplog: pytest.LogCaptureFixture
 ) -> None:

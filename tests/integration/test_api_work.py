@@ -18,6 +18,8 @@ from eoconsumer.errors import HandlerFailed, TransientStoreError
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.memory import MemoryStore, MemoryStoreSession
 
+pytestmark = pytest.mark.slow
+
 QUICKLY = RetryPolicy(attempts=3, minimum=0.01)
 
 

@@ -14,6 +14,8 @@ from eoconsumer.message import TopicPartition
 from eoconsumer.servers import KafkaBroker, jars
 from eoconsumer.stores.mongo import MongoStore
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def shop(tmp_path: Path, kafka_broker: KafkaBroker, store_url: str, topic: str) -> Shop:
@@ -69,7 +71,6 @@ def test_the_doctor_names_what_is_missing_and_goes_on(shop: Shop) -> None:
     assert "Create it" in found["topic"][1]
 
 
-@pytest.mark.slow
 def test_the_doctor_examines_the_database_also_without_a_broker(shop: Shop) -> None:
     code, out, _ = shop.call("doctor", "-b", "127.0.0.1:1")
     found = lines(out)
@@ -90,7 +91,6 @@ def test_setup_makes_what_the_store_needs_and_can_be_repeated(
     assert made <= set(database.list_collection_names())
 
 
-@pytest.mark.slow
 def test_the_development_servers_are_started_shown_used_and_stopped(
     shop: Shop, tmp_path: Path
 ) -> None:

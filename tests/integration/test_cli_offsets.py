@@ -31,7 +31,7 @@ from eoconsumer.kafka import GroupAdmin, client_settings
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.mongo import MongoStore
 
-pytestmark = pytest.mark.requirement("N13")
+pytestmark = [pytest.mark.slow, pytest.mark.requirement("N13")]
 COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
 
@@ -189,7 +189,6 @@ def test_a_moment_and_a_duration_stand_for_the_first_message_from_then_on(
         assert offsets.stored == {0: wanted}, words
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("protocol", [QUICK, QUICK_848], ids=["classic", "consumer"])
 def test_a_live_group_is_refused_unless_it_is_fenced_and_then_goes_on_from_the_new_position(
     consumed: Offsets, store: MongoStore, protocol: dict[str, Any]
@@ -210,7 +209,6 @@ def test_a_live_group_is_refused_unless_it_is_fenced_and_then_goes_on_from_the_n
     assert effects(consumed.database) == {(0, n): 2 if n in (7, 8, 9) else 1 for n in range(11)}
 
 
-@pytest.mark.slow
 def test_positions_in_kafka_are_not_moved_while_the_group_is_live_even_with_fence(
     offsets: Offsets, store: MongoStore, fill: Fill
 ) -> None:
@@ -229,7 +227,6 @@ def test_positions_in_kafka_are_not_moved_while_the_group_is_live_even_with_fenc
     assert not offsets.rows[0]["handed_over"]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("topic", [2], indirect=True)
 def test_files_are_exchanged_with_kafkas_own_tool(
     consumed: Offsets, kafka_broker: KafkaBroker, tmp_path: Path

@@ -19,6 +19,8 @@ from trial import Document, Fill, effects, eventually
 from eoconsumer.servers import KafkaBroker, MongoNode
 from eoconsumer.testing.plugin import TopicFactory
 
+pytestmark = pytest.mark.slow
+
 PARTITIONS = 4
 
 
@@ -58,7 +60,6 @@ def children(process: subprocess.Popen[str]) -> list[int]:
     ]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
 def test_a_signal_lets_it_finish_what_it_has_in_hand_and_exit_0(
     shop: Shop, fill: Fill, busy_topic: str, database: Database[Document], number: signal.Signals
@@ -73,7 +74,6 @@ def test_a_signal_lets_it_finish_what_it_has_in_hand_and_exit_0(
     assert sorted(effects(database).elements()) == places
 
 
-@pytest.mark.slow
 @pytest.mark.requirement("S3-13")
 def test_workers_share_the_partitions_and_do_nothing_twice(
     shop: Shop, fill: Fill, busy_topic: str, database: Database[Document]
@@ -97,7 +97,6 @@ def rows(database: Database[Document]) -> list[Document]:
     return list(database["eoconsumer_offsets"].find({"next_offset": {"$exists": True}}))
 
 
-@pytest.mark.slow
 def test_a_worker_that_is_killed_ends_the_others_and_the_exit_code_tells(
     shop: Shop, fill: Fill, busy_topic: str, database: Database[Document]
 ) -> None:
@@ -112,7 +111,6 @@ def test_a_worker_that_is_killed_ends_the_others_and_the_exit_code_tells(
     assert not Path(f"/proc/{second}").exists()
 
 
-@pytest.mark.slow
 def test_workers_drain_and_end_when_their_parent_is_killed(
     shop: Shop, fill: Fill, busy_topic: str, database: Database[Document]
 ) -> None:
@@ -125,7 +123,6 @@ def test_workers_drain_and_end_when_their_parent_is_killed(
         eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("workers", ["1", "2"])
 def test_a_message_that_fails_for_good_ends_it_with_1_and_the_cause(
     shop: Shop, fill: Fill, busy_topic: str, workers: str
@@ -160,7 +157,6 @@ def test_a_missing_topic_is_told_once(
     assert complaint.count("The topic 'nowhere' does not exist") == 1
 
 
-@pytest.mark.slow
 def test_no_broker_is_told(shop: Shop) -> None:
     began = time.monotonic()
     code, _, complaint = shop.call("run", "shop:Ledger", "-b", "127.0.0.1:1")

@@ -21,7 +21,7 @@ from eoconsumer.core.retry import RetryPolicy
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.mongo import MongoStore
 
-pytestmark = pytest.mark.requirement("N8")
+pytestmark = [pytest.mark.slow, pytest.mark.requirement("N8")]
 LEDGER = ("--collection", "ledger", "--line-field", "line", "--order-field", "handled_at")
 
 

@@ -14,6 +14,8 @@ from eoconsumer import Message
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.mongo import MongoStore
 
+pytestmark = pytest.mark.slow
+
 COUNT = 100
 TRANSIENT = ["TransientTransactionError"]
 #: More often than the driver itself tries again.

@@ -31,6 +31,8 @@ from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.memory import MemoryStore, Row
 from eoconsumer.stores.mongo import MongoStore
 
+pytestmark = pytest.mark.slow
+
 INTERVAL = 0.5  # seconds between two looks of a running consumer, in these tests
 
 
@@ -147,7 +149,6 @@ def test_with_restart_all_messages_of_the_new_topic_are_handled_once(here: Topic
 
 
 @pytest.mark.requirement("N6")
-@pytest.mark.slow
 @pytest.mark.parametrize("policy", ["stop", "restart"])
 def test_a_topic_that_is_created_anew_under_a_running_consumer_is_noticed_at_the_next_look(
     here: Topic, policy: str

@@ -15,6 +15,8 @@ from eoconsumer import Mode
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.memory import MemoryStore
 
+pytestmark = pytest.mark.slow
+
 COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
 
@@ -60,7 +62,6 @@ def test_the_group_follows_within_two_seconds_for_idle_partitions_too(
         assert time.monotonic() - began < 3  # two, and one for a busy machine
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("topic", [2], indirect=True)
 def test_kafkas_own_command_shows_the_true_lag(
     group: Group, fill: Fill, kafka_broker: KafkaBroker

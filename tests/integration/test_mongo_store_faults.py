@@ -17,6 +17,8 @@ from eoconsumer.servers import MongoReplicaSet
 from eoconsumer.stores.mongo import MongoStore
 from eoconsumer.stores.mongo.session import MongoSession
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def commands() -> Commands:
@@ -145,7 +147,6 @@ def test_an_error_of_the_database_is_found_behind_the_error_of_a_handler(
     transaction.abort()
 
 
-@pytest.mark.slow
 def test_a_claim_that_no_majority_has_is_no_claim_and_ends_nobodys_session(
     mongo_replica_set: MongoReplicaSet, store: MongoStore, commands: Commands
 ) -> None:

@@ -17,6 +17,8 @@ from eoconsumer.servers.mongo import REPLICA_SET, MongoNode
 from eoconsumer.servers.process import free_port
 from eoconsumer.stores.mongo import MongoStore, deployment
 
+pytestmark = pytest.mark.slow
+
 OWN = (
     "eoconsumer_offsets",
     "eoconsumer_dead_letters",
@@ -175,7 +177,6 @@ def wait_for_primary(client: MongoClient[dict[str, Any]]) -> None:
         time.sleep(0.02)
 
 
-@pytest.mark.slow
 def test_an_arbiter_beside_two_data_nodes_is_refused_with_the_reason() -> None:
     with MongoNode() as one, MongoNode() as two, MongoNode() as arbiter:
         members = [
@@ -224,7 +225,6 @@ def guarded() -> Iterator[MongoNode]:
         yield node
 
 
-@pytest.mark.slow
 def test_a_missing_privilege_is_named(guarded: MongoNode) -> None:
     said = refusal(f"mongodb://reader:{SECRET}@127.0.0.1:{guarded.port}/made")
 
@@ -234,7 +234,6 @@ def test_a_missing_privilege_is_named(guarded: MongoNode) -> None:
     assert SECRET not in said
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("login", ["", f"nobody:{SECRET}@", "worker:wrong@"])
 def test_a_user_that_may_not_log_in_is_told_so(guarded: MongoNode, login: str) -> None:
     said = refusal(f"mongodb://{login}127.0.0.1:{guarded.port}/made")
@@ -243,7 +242,6 @@ def test_a_user_that_may_not_log_in_is_told_so(guarded: MongoNode, login: str) -
     assert SECRET not in said
 
 
-@pytest.mark.slow
 def test_find_insert_and_update_on_three_collections_are_all_that_is_needed(
     guarded: MongoNode,
 ) -> None:

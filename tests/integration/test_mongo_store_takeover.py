@@ -19,6 +19,8 @@ from eoconsumer.message import TopicPartition
 from eoconsumer.servers import MongoReplicaSet
 from eoconsumer.stores.mongo import MongoStore
 
+pytestmark = pytest.mark.slow
+
 TAKE_OVER_SECONDS = 10.0
 
 OWNER = """

@@ -9,12 +9,13 @@ import pytest
 
 from eoconsumer.servers.jars import cache_folder
 
+pytestmark = pytest.mark.slow
+
 pytest_plugins = ["pytester"]
 # pytester gives the inner tests an empty home folder, and with it an empty cache.
 CACHE = cache_folder()
 
 
-@pytest.mark.slow
 def test_the_fixtures_give_a_users_tests_real_servers(
     pytester: pytest.Pytester, monkeypatch: pytest.MonkeyPatch
 ) -> None:

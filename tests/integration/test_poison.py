@@ -20,6 +20,8 @@ from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.mongo import MongoStore
 from eoconsumer.testing.plugin import TopicFactory
 
+pytestmark = pytest.mark.slow
+
 BAD = (0, 7)
 VALUE, KEY = b"\xff\x00no json", b"\xfe"
 #: Three tries within a moment.

@@ -17,6 +17,8 @@ from eoconsumer.servers import KafkaBroker, MockKafka, MongoNode, MongoReplicaSe
 from eoconsumer.servers.java import find_java
 from eoconsumer.servers.mongo import find_mongod
 
+pytestmark = pytest.mark.slow
+
 GROUP_TOOL = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
 
 
@@ -79,7 +81,6 @@ def test_a_standalone_is_no_replica_set() -> None:
     assert "setName" not in hello
 
 
-@pytest.mark.slow
 def test_another_primary_is_elected_after_a_kill_and_the_old_one_returns_with_its_data() -> None:
     with MongoReplicaSet() as mongo, MongoClient(mongo.url, w="majority") as client:
         client.shop.items.insert_one({"_id": 1})
@@ -93,7 +94,6 @@ def test_another_primary_is_elected_after_a_kill_and_the_old_one_returns_with_it
             assert alone.shop.items.find_one() == {"_id": 1}
 
 
-@pytest.mark.slow
 def test_a_paused_primary_loses_its_office_and_is_a_secondary_once_it_goes_on() -> None:
     with MongoReplicaSet() as mongo:
         paused = mongo.primary()
@@ -151,7 +151,6 @@ def test_topics_have_the_asked_partitions_and_settings_and_can_be_deleted(
     kafka_broker.create_topic("made-to-order")
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("kill_first", [True, False], ids=["killed", "in order"])
 def test_a_restarted_broker_has_its_port_and_its_messages(kill_first: bool) -> None:
     with KafkaBroker() as kafka:

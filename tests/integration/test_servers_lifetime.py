@@ -19,6 +19,8 @@ from trial import eventually
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.servers import MongoNode, MongoReplicaSet, dev, jars
 
+pytestmark = pytest.mark.slow
+
 
 def is_running(pid: int) -> bool:
     try:
@@ -88,7 +90,6 @@ def test_no_server_outlives_a_parent_that_a_signal_ends(parent, how: signal.Sign
     eventually(lambda: all_gone(pids, folders))
 
 
-@pytest.mark.slow
 def test_a_broker_does_not_outlive_a_killed_parent(parent) -> None:
     process, pids, folders = parent(with_kafka=True)
     process.kill()
@@ -152,7 +153,6 @@ def own_cache(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> Path:
     return tmp_path
 
 
-@pytest.mark.slow
 @pytest.mark.usefixtures("own_cache")
 def test_development_servers_outlive_the_command_and_go_down_when_told() -> None:
     command = [sys.executable, "-c", "from eoconsumer.servers import dev; dev.up()"]

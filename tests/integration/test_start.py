@@ -20,6 +20,8 @@ from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.memory import MemoryStore
 from eoconsumer.testing.plugin import TopicFactory
 
+pytestmark = pytest.mark.slow
+
 
 @pytest.fixture
 def memory() -> MemoryStore:
@@ -287,7 +289,6 @@ def test_aborted_transactions_and_markers_are_gaps_that_do_no_harm(make: Make) -
     assert [m.value for m in kept(make.store)[6:]] == [b"last"]
 
 
-@pytest.mark.slow
 def test_messages_that_compaction_removed_are_gaps_that_do_no_harm(
     kafka_broker: KafkaBroker, topic_factory: TopicFactory, memory: MemoryStore
 ) -> None:

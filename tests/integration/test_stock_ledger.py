@@ -22,6 +22,8 @@ from stock_ledger.topic import TopicReader
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
 from eoconsumer.testing.plugin import TopicFactory
 
+pytestmark = pytest.mark.slow
+
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COUNT = 300
 
@@ -268,7 +270,6 @@ def shop(bootstrap: str, url: str, tmp_path: Path) -> Shop:
     return made
 
 
-@pytest.mark.slow
 @pytest.mark.requirement("S3-21", "S3-23")
 def test_exactly_once_leaves_ledger_stock_cost_and_topic_in_agreement(shop: Shop) -> None:
     assert shop.run("exactly-once") == 0
@@ -278,7 +279,6 @@ def test_exactly_once_leaves_ledger_stock_cost_and_topic_in_agreement(shop: Shop
     assert "; 0 came out different" in shop.rebuild()
 
 
-@pytest.mark.slow
 @pytest.mark.requirement("S3-21", "S3-23", "S3-26")
 def test_exactly_once_loses_and_doubles_nothing_when_it_is_killed(shop: Shop) -> None:
     assert shop.run("exactly-once", *CRASHES) == len(CRASHES)
@@ -286,7 +286,6 @@ def test_exactly_once_loses_and_doubles_nothing_when_it_is_killed(shop: Shop) ->
     assert (code, report["agree"], report["applied"]) == (0, True, 2_000)
 
 
-@pytest.mark.slow
 @pytest.mark.requirement("S3-26")
 def test_at_least_once_doubles_but_loses_nothing_when_it_is_killed(shop: Shop) -> None:
     assert shop.run("at-least-once", *CRASHES) == len(CRASHES)
@@ -297,7 +296,6 @@ def test_at_least_once_doubles_but_loses_nothing_when_it_is_killed(shop: Shop) -
     assert report["follows_ledger"]
 
 
-@pytest.mark.slow
 @pytest.mark.requirement("S3-26")
 def test_at_most_once_loses_but_doubles_nothing_when_it_is_killed(shop: Shop) -> None:
     assert shop.run("at-most-once", *CRASHES) > 0
@@ -308,7 +306,6 @@ def test_at_most_once_loses_but_doubles_nothing_when_it_is_killed(shop: Shop) ->
     assert report["follows_ledger"]
 
 
-@pytest.mark.slow
 @pytest.mark.requirement("S3-01")
 def test_auto_commit_is_wrong_when_it_is_killed(shop: Shop) -> None:
     assert shop.run("auto-commit", *CRASHES) == len(CRASHES)
