@@ -29,8 +29,9 @@ def broker_pause(field: Field, fault: Fault) -> Outcome:
     """SIGSTOP of the broker for longer than a member may be silent."""
     del fault
     field.kafka.pause()
-    silent = not field.kafka.is_ready()
-    time.sleep(PAUSE)
+    begun = time.monotonic()
+    silent = eventually(lambda: not field.kafka.is_ready(), PAUSE)
+    time.sleep(max(0.0, begun + PAUSE - time.monotonic()))
     field.kafka.resume()
     since = time.monotonic()
     field.moved(None, since, 30)
