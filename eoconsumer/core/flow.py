@@ -279,7 +279,7 @@ class Flow(Doubts):
         self, partition: Partition, run: Run, offsets: Sequence[int], cause: BaseException
     ) -> Effects[None]:
         """Let the messages at ``offsets`` pass the handler by, with a dead letter if so set."""
-        bury = self.settings.on_poison != "skip"
+        bury = self.settings.on_poison in ("bury", "quarantine")
         tries = max(1, partition.tries)
         for message in [m for m in run.messages if m.offset in offsets]:
             alone = self.settings.on_poison == "bury" or message.raw_key is None
