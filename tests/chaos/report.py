@@ -149,7 +149,7 @@ def _notes(evidence: Evidence) -> list[str]:
         if f["said"] == "end" and not f["took"]
     ]
     notes += [
-        f"* fault {f['fault']['number']} ({f['fault']['kind']}) was left out: time was up"
+        f"* fault {f['fault']['number']} ({f['fault']['kind']}) was left out: too late, or a stall"
         for f in evidence.faults
         if f["said"] == "left out"
     ]

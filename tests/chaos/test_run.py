@@ -7,7 +7,7 @@ from pathlib import Path
 import pytest
 
 from tests.chaos.checker import CHECKS, judge
-from tests.chaos.plan import BLOCK, KINDS, LANES, make_plan
+from tests.chaos.plan import BLOCK, KINDS, LANES, PROTOCOLS, make_plan
 from tests.chaos.report import report
 from tests.chaos.run import Options, commit, run
 
@@ -48,6 +48,14 @@ def test_a_plan_has_every_kind_and_faults_enough(minutes: float, faults: int) ->
     assert {fault.kind for fault in plan} == set(KINDS)
     assert len(KINDS) >= 15
     assert plan[-1].at <= minutes * 60
+
+
+def test_a_run_goes_through_the_protocols_and_never_back_from_the_last() -> None:
+    for minutes in (3, 60):
+        plan = make_plan(SEED, minutes)
+        seen = [fault.parameters["protocol"] for fault in plan if fault.kind == "churn"]
+        assert set(seen) == set(PROTOCOLS)
+        assert set(seen[seen.index(PROTOCOLS[-1]) :]) == {PROTOCOLS[-1]}
 
 
 def test_faults_of_one_lane_never_overlap() -> None:

@@ -27,6 +27,9 @@ CHECKS: dict[str, Callable[[Evidence], list[str]]] = {
     "canary": check_canary,
 }
 
+#: The broker says so after a restart, see ``plan.py``.
+BROKEN_GROUP = "Failed to load metadata from __consumer_offsets"
+
 #: What only a transaction can promise.
 EXACTLY_ONCE_ONLY = {"order", "stock", "snapshot"}
 
@@ -74,6 +77,8 @@ def invalid(evidence: Evidence) -> list[str]:
         found.append(f"the topic does not have {len(missing)} messages that the broker had taken")
     if not taken or any(line["said"] == "failed" for line in evidence.feed):
         found.append("the feeder fed nothing, or ended early")
+    if BROKEN_GROUP in evidence.written.get("broker.log", ""):
+        found.append("the broker cannot load its groups: nobody can join (KAFKA-21117)")
     if not evidence.snapshots:
         found.append("nobody looked during the run")
     if not any(line["said"] == "command" for line in evidence.said):

@@ -83,6 +83,10 @@ class Field:
             lambda: all(self.changes.moved.get(place, 0.0) > since for place in places), seconds
         )
 
+    def last_move(self) -> float:
+        """Return when a partition last moved; now, if none ever has."""
+        return max(self.changes.moved.values(), default=time.monotonic())
+
     def term(self) -> int:
         """Return the election term of the replica set, as the newest primary has it."""
         hello = self.mongo.wait_for_primary().hello() or {}

@@ -13,6 +13,8 @@ from tests.chaos.plan import KINDS, LANES, Fault
 
 BRING: dict[str, Bring] = {**workers.KINDS, **mongo.KINDS, **kafka.KINDS, **side.KINDS}
 
+STALLED = 150.0  # seconds
+
 
 class Nemesis:
     """Brings the faults of a plan about, and writes down each with its outcome."""
@@ -24,7 +26,10 @@ class Nemesis:
         self._lanes = {lane: threading.Lock() for lane in LANES}
 
     def run(self, latest: float) -> None:
-        """Bring all about; those that could not begin before ``latest`` (s) are left out."""
+        """Bring all about; left out is what could not begin before ``latest`` (s).
+
+        And what comes after nothing has moved for long: that run is red, and need not go on.
+        """
         begin = time.monotonic()
         threads: list[threading.Thread] = []
         for fault in self._plan:
@@ -32,7 +37,8 @@ class Nemesis:
             lanes = [self._lanes[lane] for lane in KINDS[fault.kind].lanes]
             for lane in lanes:
                 lane.acquire()
-            if time.monotonic() - begin > latest:
+            now = time.monotonic()
+            if now - begin > latest or now - self._field.last_move() > STALLED:
                 self._journal.write("left out", fault=fault.as_line())
                 for lane in lanes:
                     lane.release()
