@@ -16,6 +16,7 @@ from tests.chaos.mutants import CAUGHT, MUTANTS
 from tests.chaos.scenes import MODES, SCENES, play, play_mode
 
 PAGE = Path(__file__).parents[2] / "docs" / "explanation" / "mutants.md"
+MOST_TIMES = 4  # that a scene is played with a mutant
 AT_ONCE = 4  # scenes; they mostly wait for Kafka to notice that a member is gone
 
 
@@ -27,6 +28,12 @@ class Trial(NamedTuple):
 
     def __str__(self) -> str:
         return self.mutant or self.scene
+
+
+def caught(trial: Trial, evidence: Evidence) -> bool:
+    """Whether the check that is named for the mutant says what it should."""
+    mutant = MUTANTS[str(trial)]
+    return any(mutant.says in said for said in judge(evidence).found[mutant.check])
 
 
 Trials = dict[Trial, Future[Evidence]]
@@ -44,11 +51,21 @@ def trials(
     wanted = [call.params["trial"] for call in calls if call and "trial" in call.params]
     folder = tmp_path_factory.mktemp("scenes")
 
-    def run(trial: Trial) -> Evidence:
-        where = folder / f"{trial.scene}-{trial.mutant or 'library'}"
+    def once(trial: Trial, number: int) -> Evidence:
+        where = folder / f"{trial.scene}-{trial.mutant or 'library'}-{number}"
         if trial.scene in MODES:
             return play_mode(kafka_broker, mongo_replica_set, where, trial.scene)
         return play(kafka_broker, mongo_replica_set, where, trial.scene, trial.mutant)
+
+    def run(trial: Trial) -> Evidence:
+        evidence = once(trial, 0)
+        # A zombie that hears from Kafka first, when it wakes, lets go before it can do harm: such
+        # a scene says nothing of the mutant, and is played again.
+        for number in range(1, MOST_TIMES if trial.mutant in MUTANTS else 1):
+            if caught(trial, evidence):
+                break
+            evidence = once(trial, number)
+        return evidence
 
     with ThreadPoolExecutor(AT_ONCE) as pool:
         yield {trial: pool.submit(run, trial) for trial in wanted}
@@ -68,10 +85,9 @@ def test_the_scene_is_green_with_the_library(trial: Trial, trials: Trials) -> No
 @pytest.mark.slow
 @of([Trial(mutant.scene, name) for name, mutant in MUTANTS.items()])
 def test_the_check_that_is_named_for_the_mutant_is_red(trial: Trial, trials: Trials) -> None:
-    verdict = judge(trials[trial].result())
-    print(trial.mutant, verdict.red)  # noqa: T201 - for those who wonder what else it harms
-    mutant = MUTANTS[str(trial)]
-    assert [said for said in verdict.found[mutant.check] if mutant.says in said]
+    evidence = trials[trial].result()
+    print(trial.mutant, judge(evidence).red)  # noqa: T201 - for those who wonder what else it harms
+    assert caught(trial, evidence)
 
 
 @pytest.mark.slow
