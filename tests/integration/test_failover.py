@@ -44,10 +44,11 @@ def test_a_primary_that_is_killed_under_load_and_returns_costs_no_message(
     worker.wait_for("settled", 2)
 
     former = mongo_replica_set.primary()
+    before = worker.heard("settled")[-1]["at"]
+    worker.wait_for("handled", since=before)  # so a transaction is open
     former.kill()
-    killed = worker.lines[-1]["at"]
-    worker.wait_for("settled", 2, since=killed)
-    assert worker.heard("store retry", since=killed), "no transaction met the election"
+    met = worker.wait_for("store retry", since=before)["at"]
+    worker.wait_for("settled", 2, since=met)
     former.start()
     produced += fill(topic, 100)
     wait_until_done(database, produced)
@@ -143,8 +144,8 @@ def test_a_primary_whose_disk_takes_no_more_costs_no_message(
     worker.wait_for("settled", 2)
 
     former = mongo_replica_set.primary()
-    resource.prlimit(former.pid, resource.RLIMIT_FSIZE, (0, 0))
     filled = worker.lines[-1]["at"]
+    resource.prlimit(former.pid, resource.RLIMIT_FSIZE, (0, 0))
     eventually(lambda: not former.alive)  # it ends itself rather than go on without its journal
     worker.wait_for("settled", 2, since=filled)
     former.start()
