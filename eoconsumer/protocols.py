@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractContextManager
+from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
+from contextlib import AbstractAsyncContextManager, AbstractContextManager
 from typing import Any, Protocol, runtime_checkable
 
 from typing_extensions import TypeVar
@@ -151,6 +151,108 @@ class Store(Protocol[S_co]):
         """
 
     def close(self) -> None:
+        """Close what the store opened itself."""
+
+
+class AsyncScope(Protocol[S_co]):
+    """What ``Scope`` is to threads, for asyncio: the same names and meanings, awaited.
+
+    A caller that is cancelled while it waits does not know whether it was done, as after a lost
+    answer.
+    """
+
+    @property
+    def session(self) -> S_co:
+        """The native session of the database, handed to the handler."""
+
+    async def advance(self, moves: Sequence[Move]) -> None:
+        """See ``Scope.advance``."""
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """See ``Scope.bury``."""
+
+    async def remove(self, letter: Letter) -> None:
+        """See ``Scope.remove``."""
+
+    async def note_applied(self, lines: Sequence[Applied]) -> None:
+        """See ``Scope.note_applied``."""
+
+
+class AsyncTransaction(
+    AsyncScope[S_co],
+    AbstractAsyncContextManager["AsyncTransaction[S_co]", None],
+    Protocol[S_co],
+):
+    """One transaction, begun, used and ended by one task; commits when its block is left."""
+
+    async def lift(self, key: MessageKey) -> bool:
+        """See ``Transaction.lift``."""
+
+    async def commit(self) -> None:
+        """See ``Transaction.commit``."""
+
+    async def abort(self) -> None:
+        """See ``Transaction.abort``; it also ends what a cancelled call has left behind."""
+
+
+class AsyncStoreSession(AsyncScope[S_co], Protocol[S_co]):
+    """A reader's long-lived session with the store; used by one task at a time."""
+
+    async def claim(
+        self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]
+    ) -> Claims:
+        """See ``StoreSession.claim``."""
+
+    async def positions(
+        self, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, Position]:
+        """See ``StoreSession.positions``."""
+
+    async def all_positions(self) -> dict[TopicPartition, Position]:
+        """See ``StoreSession.all_positions``."""
+
+    async def release(self, moves: Sequence[Move]) -> None:
+        """See ``StoreSession.release``."""
+
+    async def note_failure(self, letter: Letter, error: BaseException) -> None:
+        """See ``StoreSession.note_failure``."""
+
+    async def transaction(self) -> AsyncTransaction[S_co]:
+        """Open a transaction: ``async with await session.transaction() as transaction``."""
+
+    async def translate(self, error: BaseException) -> BaseException:
+        """See ``StoreSession.translate``."""
+
+    def culprit(self, error: BaseException, messages: int) -> int | None:
+        """See ``StoreSession.culprit``."""
+
+    async def close(self) -> None:
+        """End the session; open transactions are rolled back."""
+
+
+@runtime_checkable
+class AsyncStore(Protocol[S_co]):
+    """What ``Store`` is to threads, for asyncio; used on one event loop."""
+
+    @property
+    def transaction_seconds(self) -> float | None:
+        """How long a transaction may take, from its begin to its commit; None: no limit."""
+
+    async def setup(self) -> None:
+        """See ``Store.setup``."""
+
+    async def open(self, group: str, owner: str) -> AsyncStoreSession[S_co]:
+        """See ``Store.open``."""
+
+    async def letters(self, which: Selection, after: Letter | None, limit: int) -> Sequence[Letter]:
+        """See ``Store.letters``."""
+
+    def applied(
+        self, group: str, partition: TopicPartition, first: int, upto: int
+    ) -> AsyncIterator[Applied]:
+        """See ``Store.applied``."""
+
+    async def close(self) -> None:
         """Close what the store opened itself."""
 
 

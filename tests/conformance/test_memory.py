@@ -1,4 +1,4 @@
-"""The in-memory store keeps the contract."""
+"""The in-memory stores keep the contract."""
 
 from __future__ import annotations
 
@@ -7,7 +7,8 @@ from collections.abc import Sequence
 import pytest
 
 from eoconsumer.stores.memory import MemorySession, MemoryStore
-from eoconsumer.testing.conformance import StoreConformance
+from eoconsumer.stores.memory_async import AsyncMemoryStore
+from eoconsumer.testing.conformance import AsyncStoreConformance, StoreConformance
 
 
 class TestMemoryStore(StoreConformance):
@@ -23,4 +24,24 @@ class TestMemoryStore(StoreConformance):
         return [str(value) for value in store.tables["ledger"]]
 
     def letters(self, store: MemoryStore) -> Sequence[int]:
+        return [letter.message.offset for letter in store.dead_letters]
+
+
+class TestAsyncMemoryStore(AsyncStoreConformance):
+    @pytest.fixture
+    def async_store(self) -> AsyncMemoryStore:
+        return AsyncMemoryStore()
+
+    async def write_async(
+        self,
+        store: AsyncMemoryStore,  # noqa: ARG002 - as above
+        session: MemorySession,
+        text: str,
+    ) -> None:
+        session.append("ledger", text)
+
+    async def read_async(self, store: AsyncMemoryStore) -> Sequence[str]:
+        return [str(value) for value in store.tables["ledger"]]
+
+    async def letters_async(self, store: AsyncMemoryStore) -> Sequence[int]:
         return [letter.message.offset for letter in store.dead_letters]

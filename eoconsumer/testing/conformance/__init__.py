@@ -10,6 +10,16 @@
         def read(self, store): ...                      # the texts that are visible
         def letters(self, store): ...                   # the offsets of visible dead letters
 
+For a store of asyncio subclass ``AsyncStoreConformance``, which has a fixture ``loop``::
+
+    class TestMyStore(AsyncStoreConformance):
+        @pytest.fixture
+        def async_store(self, loop): ...    # the same; loop.run(coroutine) awaits what it needs
+
+        async def write_async(self, store, session, text): ...
+        async def read_async(self, store): ...
+        async def letters_async(self, store): ...
+
 What a database cannot do, its class says: ``ends_former_owner = False``; the test is skipped then,
 and the report says why.
 """
@@ -25,6 +35,7 @@ from eoconsumer.testing.conformance.advances import AdvanceConformance  # noqa: 
 from eoconsumer.testing.conformance.applied import AppliedConformance  # noqa: E402
 from eoconsumer.testing.conformance.claims import ClaimConformance  # noqa: E402
 from eoconsumer.testing.conformance.letters import LetterConformance  # noqa: E402
+from eoconsumer.testing.conformance.on_a_loop import AsyncContract  # noqa: E402
 from eoconsumer.testing.conformance.transactions import TransactionConformance  # noqa: E402
 from eoconsumer.testing.conformance.upkeep import UpkeepConformance  # noqa: E402
 
@@ -40,4 +51,8 @@ class StoreConformance(
     """The guarantees of a store, one test each. Only the contract is used, never the database."""
 
 
-__all__ = ["StoreConformance"]
+class AsyncStoreConformance(AsyncContract, StoreConformance):
+    """The same guarantees, of a store that is awaited."""
+
+
+__all__ = ["AsyncStoreConformance", "StoreConformance"]
