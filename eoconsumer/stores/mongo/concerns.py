@@ -46,8 +46,15 @@ TRANSACTION = TransactionOptions(
 )
 
 
+def is_mock(client: object) -> bool:
+    """Whether ``client`` is one of mongomock, which knows neither concerns nor transactions."""
+    return type(client).__module__.partition(".")[0] == "mongomock"
+
+
 def durable_database(database: Database[Document]) -> Database[Document]:
     """Return ``database`` with majority writes, majority reads, and the primary."""
+    if is_mock(database.client):
+        return database
     return database.with_options(
         read_preference=ReadPreference.PRIMARY, write_concern=DURABLE, read_concern=COMMITTED
     )
@@ -55,4 +62,6 @@ def durable_database(database: Database[Document]) -> Database[Document]:
 
 def own_collection(database: Database[Document], name: str) -> Collection[Document]:
     """Return a collection of the store itself; the user's codec options do not apply to it."""
+    if is_mock(database.client):
+        return database[name]
     return database.get_collection(name, codec_options=CodecOptions())

@@ -16,7 +16,7 @@ from pymongo.errors import (
 
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.stores.mongo.applied import BY_OFFSET
-from eoconsumer.stores.mongo.concerns import Document
+from eoconsumer.stores.mongo.concerns import Document, is_mock
 from eoconsumer.stores.mongo.letters import PLACE
 from eoconsumer.stores.mongo.translation import NAMESPACE_EXISTS, UNAUTHORIZED, summary
 
@@ -65,6 +65,13 @@ class Deployment:
 
     def replica_set(self) -> str:
         """Find a primary within ``SERVER_SECONDS``, and a replica set behind it."""
+        if is_mock(self._database.client):
+            raise ConfigurationError(
+                "mongomock has no transactions: a crash would lose or double messages, and so "
+                "nothing was consumed. It serves unit tests of handlers, with "
+                "eoconsumer.testing.feed.feed. To consume, connect to a real replica set: "
+                "eoconsumer.servers.MongoReplicaSet starts one."
+            )
         hello = self._hello()
         if name := hello.get("setName"):
             return f"replica set {name}, primary {hello.get('primary')}"

@@ -57,7 +57,7 @@ class Guard:
         if TRANSIENT in reply.get("errorLabels", ()):
             self.doom(TransientStoreError(f"{self._last!r} was answered with {said}: try again."))
         else:
-            self.doom(_swallowed(f"{self._last!r} was answered with {said}"))
+            self.doom(swallowed(f"{self._last!r} was answered with {said}"))
 
     def disconnected(self) -> None:
         """Note that the driver gave up the server on which the transaction was open."""
@@ -82,7 +82,7 @@ class Guard:
     def _note_unanswered(self) -> None:
         if self._unanswered:
             self._unanswered = 0
-            self.doom(_swallowed(f"{self._last!r} could not be sent (was its data encodable?)"))
+            self.doom(swallowed(f"{self._last!r} could not be sent (was its data encodable?)"))
 
 
 class GuardedSession(ClientSession):
@@ -142,7 +142,8 @@ def end_session(session: GuardedSession) -> None:
     ClientSession._end_session(session, lock=True)
 
 
-def _swallowed(what: str) -> HandlerMisuse:
+def swallowed(what: str) -> HandlerMisuse:
+    """Return the error of a handler that kept ``what`` to itself."""
     return HandlerMisuse(
         f"{what}, and the handler went on as if nothing had happened. A transaction in which an "
         "operation failed cannot be committed: it was rolled back and is not tried again. Let the "

@@ -16,7 +16,7 @@ from eoconsumer.core.verify import Mark, Marker
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo import applied as log
-from eoconsumer.stores.mongo.concerns import Document, durable_database, own_collection
+from eoconsumer.stores.mongo.concerns import Document, durable_database, is_mock, own_collection
 from eoconsumer.stores.mongo.deployment import DEFAULT_LIFETIME_SECONDS, Deployment
 from eoconsumer.stores.mongo.letters import Letters
 from eoconsumer.stores.mongo.session import MongoSession
@@ -54,10 +54,11 @@ class MongoStore:
     ) -> None:
         """Use ``database`` of a ready ``client``, which stays the caller's to close.
 
-        The other four are the names of the store's own collections. Raises ``ConfigurationError``
-        for a name that MongoDB does not take, and for retryWrites=false.
+        The other four are the names of the store's own collections. A client of mongomock serves
+        ``eoconsumer.testing.feed`` only: ``setup`` refuses it. Raises ``ConfigurationError`` for a
+        name that MongoDB does not take, and for retryWrites=false.
         """
-        if not client.options.retry_writes:
+        if not is_mock(client) and not client.options.retry_writes:
             raise ConfigurationError(
                 "The MongoDB client has retryWrites=false; nothing was consumed. Take it out of "
                 "the URL: without it each lost connection would repeat or lose writes."

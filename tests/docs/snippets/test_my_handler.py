@@ -4,9 +4,9 @@
 import pytest
 from ledger import Ledger, StockMove
 
-from eoconsumer import Message, Record
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
 from eoconsumer.stores.mongo import MongoStore
+from eoconsumer.testing.feed import feed
 
 
 @pytest.fixture
@@ -17,12 +17,7 @@ def store(mongo_replica_set: MongoReplicaSet) -> MongoStore:
 
 
 def test_a_move_changes_ledger_and_stock(store: MongoStore) -> None:
-    consumer = Ledger("unused:9092", store)
-    move = StockMove(item="tea", quantity=3)
-    message = Message(Record("stock-moves", 0, 41), move)
-
-    with store.client.start_session() as session, session.start_transaction():
-        consumer.handle(message, session)
+    feed(Ledger("unused:9092", store), [StockMove(item="tea", quantity=3)])
 
     assert store.database["ledger"].count_documents({}) == 1
     assert store.database["stock"].find_one() == {"_id": "tea", "quantity": 3}
