@@ -12,7 +12,7 @@ from pydantic import TypeAdapter
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.message import Message, RawMessage, UndecodedMessage
 
-Form: TypeAlias = Literal["handle", "batch"]
+Form: TypeAlias = Literal["handle", "batch", "writes"]
 Decode: TypeAlias = Callable[[Message[Any]], Any]
 
 
@@ -36,7 +36,7 @@ class Route:
 
     topics: tuple[str, ...]
     form: Form
-    call: Callable[[Any, Any], object]
+    call: Callable[..., Any]
     decode: Decode | None = None
 
     def view(self, raw: Sequence[RawMessage]) -> list[Message[Any]]:

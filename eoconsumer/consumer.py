@@ -33,7 +33,7 @@ log = logging.getLogger("eoconsumer.consumer")
 F = TypeVar("F", bound=Callable[..., object])
 
 #: The forms of a handler, by the name of the method that a subclass defines.
-_FORMS: dict[str, Form] = {"handle": "handle", "handle_batch": "batch"}
+_FORMS: dict[str, Form] = {"handle": "handle", "handle_batch": "batch", "writes": "writes"}
 _SETTINGS = (
     "group", "mode", "start", "batch_size", "batch_bytes", "max_partitions", "readers", "retry",
     "on_poison", "restart", "commit_batch", "commit_interval", "positions", "applied_log",
@@ -44,9 +44,9 @@ _SETTINGS = (
 class Consumer:
     """Consumes Kafka into a transactional database, in one of three modes.
 
-    Subclass it and define ``handle(self, message, session)`` or ``handle_batch(self, messages,
-    session)``, or make one and decorate functions with ``on``. Every setting can be a class
-    attribute or an argument of the constructor; the argument wins.
+    Subclass it and define one of ``writes(self, message)``, ``handle(self, message, session)`` and
+    ``handle_batch(self, messages, session)``, or make one and decorate functions with ``on``. Every
+    setting can be a class attribute or an argument of the constructor; the argument wins.
 
     ``topics``: names, or regular expressions that begin with ``^``. ``group``: the consumer group,
     and the name under which positions are stored. ``mode``: what a crash may cost, see ``Mode``.
@@ -169,7 +169,8 @@ class Consumer:
         """Make a function the handler of ``topics``.
 
         Without ``topics`` those of the consumer. ``form="handle"``: ``(message, session)``;
-        ``form="batch"``: ``(messages, session)``, the consecutive messages of one partition.
+        ``form="batch"``: ``(messages, session)``, the consecutive messages of one partition;
+        ``form="writes"``: ``(message)``, returns or yields writes, which the library sends.
         Raises ``ConfigurationError`` for a topic that has a handler already, for an unknown form,
         and where there is no topic.
         """
@@ -196,8 +197,8 @@ class Consumer:
         if len(forms) > 1 or (not forms and type(self) is not Consumer):
             raise ConfigurationError(
                 f"{type(self).__name__} defines {' and '.join(forms) or 'no handler'}; nothing was "
-                "consumed. Define exactly one of handle(self, message, session) and "
-                "handle_batch(self, messages, session)."
+                "consumed. Define exactly one of writes(self, message), handle(self, message, "
+                "session) and handle_batch(self, messages, session)."
             )
         if forms:
             names = _names(self.topics)
@@ -218,7 +219,8 @@ class Consumer:
     ) -> None:
         """Register a handler; all that is called has to have done its work when it returns."""
         for function in (handler, decode, self.after_commit):
-            if function is not None and _is_deferred(function):
+            yields = function is handler and form == "writes"
+            if function is not None and _is_deferred(function, may_yield=yields):
                 raise ConfigurationError(
                     f"{getattr(function, '__qualname__', function)} is a coroutine or a generator "
                     "function: calling it would do nothing; nothing was consumed. Make it a plain "
@@ -350,14 +352,15 @@ def _names(topics: Sequence[str] | str) -> tuple[str, ...]:
     return (topics,) if isinstance(topics, str) and topics else tuple(topics)
 
 
-def _is_deferred(function: Callable[..., object]) -> bool:
-    """Whether a call only makes a coroutine or a generator."""
+def _is_deferred(function: Callable[..., object], *, may_yield: bool) -> bool:
+    """Whether a call only makes a coroutine or, unless it ``may_yield``, a generator."""
     while isinstance(function, partial):
         function = function.func
     if not inspect.isroutine(function):
         function = getattr(function, "__call__", function)  # noqa: B004 - an object that is called
-    kinds = (inspect.iscoroutinefunction, inspect.isgeneratorfunction, inspect.isasyncgenfunction)
-    return any(is_kind(function) for is_kind in kinds)
+    if inspect.isgeneratorfunction(function):
+        return not may_yield
+    return inspect.iscoroutinefunction(function) or inspect.isasyncgenfunction(function)
 
 
 def _decoder(value_type: Any) -> Decode | None:

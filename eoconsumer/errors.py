@@ -111,6 +111,28 @@ class BrokerError(EOConsumerError):
     """Kafka cannot be used at present; nothing was lost. The reader restarts with a backoff."""
 
 
+class WriteFailed(EOConsumerError):  # noqa: N818 - a signal between store and driver
+    """A write that a handler returned was refused; its batch was rolled back.
+
+    ``__cause__`` is what the database or its driver said.
+    """
+
+    def __init__(
+        self,
+        index: int | None = None,
+        message: str | None = None,
+        *,
+        before_are_done: bool = False,
+    ) -> None:
+        """``index`` is that of the refused write, where it is known.
+
+        ``before_are_done``: outside of a transaction, whether all writes before it were done.
+        """
+        super().__init__(message)
+        self.index = index
+        self.before_are_done = before_are_done
+
+
 class StoreError(EOConsumerError):
     """The database failed; the transaction was rolled back and no offset was committed."""
 

@@ -53,12 +53,16 @@ class Message(Generic[V]):
     It reads Kafka's message on demand, so a field that a handler does not look at costs nothing.
     """
 
-    __slots__ = ("_raw", "_value")
+    __slots__ = ("_raw", "_value", "recorded")
+
+    #: What its handler returned (form "writes"); kept, so that a replay need not ask again.
+    recorded: Sequence[Any] | None
 
     def __init__(self, raw: RawMessage, value: V) -> None:
         """View ``raw``; ``value`` is the decoded value (the raw bytes where nothing decodes)."""
         self._raw = raw
         self._value = value
+        self.recorded = None
 
     @property
     def topic(self) -> str:

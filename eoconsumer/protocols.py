@@ -25,6 +25,15 @@ class Scope(Protocol[S_co]):
     def session(self) -> S_co:
         """The native session of the database, handed to the handler."""
 
+    def write(self, writes: Sequence[Any]) -> None:
+        """Send what handlers returned, in as few round trips as the database allows.
+
+        Order is kept within a collection or table, not across them. Raises ``WriteFailed`` for a
+        write that the database or its driver refused, ``TransientStoreError``, and
+        ``HandlerMisuse`` for what is no write of this store. Outside of a transaction each write
+        stands alone, and the arguments are not kept.
+        """
+
     def advance(self, moves: Sequence[Move]) -> None:
         """Write all positions in one command, each only where epoch and position are still ours.
 
@@ -164,6 +173,9 @@ class AsyncScope(Protocol[S_co]):
     @property
     def session(self) -> S_co:
         """The native session of the database, handed to the handler."""
+
+    async def write(self, writes: Sequence[Any]) -> None:
+        """See ``Scope.write``."""
 
     async def advance(self, moves: Sequence[Move]) -> None:
         """See ``Scope.advance``."""

@@ -8,13 +8,16 @@ from __future__ import annotations
 
 from collections.abc import Generator, Iterable, Mapping, Sequence
 from dataclasses import dataclass, replace
-from typing import Any, TypeAlias, TypeVar
+from typing import Any, Literal, TypeAlias, TypeVar
 
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Move, Start
 from eoconsumer.errors import EOConsumerError
 from eoconsumer.message import Message, MessageKey, TopicPartition
+
+#: What is known of the messages of a run that stand before the one that failed.
+Before: TypeAlias = Literal["handled", "perhaps", "untouched"]
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,17 +70,20 @@ class RunFailed(EOConsumerError):  # noqa: N818 - a signal between driver and co
     """A handler raised (``__cause__``) in ``partition``; ``offset`` names the message if known."""
 
     def __init__(
-        self, partition: TopicPartition, offset: int | None, *, handled_before: bool = True
+        self, partition: TopicPartition | None, offset: int | None, *, before: Before = "handled"
     ) -> None:
         """``offset`` is None where a handler of whole runs failed: any of them may be to blame.
 
-        ``handled_before`` is False where the handler of a run was left in its middle: it may not
-        have done its work for the messages before ``offset`` either.
+        ``partition`` is None where writes of several runs were refused together.
+
+        ``before`` tells of the messages before ``offset``: they were "handled"; "perhaps", where
+        the handler of a run was left in its middle; "untouched", where it was only asked for its
+        writes.
         """
         super().__init__()
         self.partition = partition
         self.offset = offset
-        self.handled_before = handled_before
+        self.before = before
 
 
 class OutOfTime(EOConsumerError):  # noqa: N818 - a signal between driver and core
@@ -124,6 +130,13 @@ class Handle:  # -> None ! RunFailed, OutOfTime, HandlerMisuse, StoreError
     """Give a run to the user's handler, in the open transaction if there is one."""
 
     run: Run
+
+
+@dataclass(frozen=True, slots=True)
+class Write:  # -> None ! RunFailed, HandlerMisuse, StoreError
+    """Send the writes that the handlers of these runs returned; nothing where they wrote."""
+
+    runs: tuple[Run, ...]
 
 
 @dataclass(frozen=True, slots=True)
@@ -321,8 +334,8 @@ class Report:  # -> None
 
 
 Effect: TypeAlias = (
-    Claim | ReadPositions | Release | Begin | Handle | Bury | NoteApplied | Advance | Commit
-    | Abort | FindLetters | View | Remove | Lift | NoteFailure | Poll
+    Claim | ReadPositions | Release | Begin | Handle | Write | Bury | NoteApplied | Advance
+    | Commit | Abort | FindLetters | View | Remove | Lift | NoteFailure | Poll
     | Resolve | Inspect | Glance | LookUp | Assign | Pause | Resume | CommitGroup | Mirror
     | AfterCommit | Assigned | Revoked | Now | Chance | Sleep | Report
 )  # fmt: skip

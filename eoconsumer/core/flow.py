@@ -234,9 +234,14 @@ class Flow(Doubts):
 
     def _failed(self, batch: Batch, failure: RunFailed, now: float) -> Effects[list[Run]]:
         """Note what ``failure`` tells; return what can be done of ``batch`` all the same."""
+        if failure.partition is None:  # only writes that were sent for all runs at once
+            for run in batch.runs:
+                self.partitions[run.partition].suspects_one_of(run)
+            return []
         run = next(r for r in batch.runs if r.partition == failure.partition)
         cause = failure.__cause__ or failure
-        if self._settles_at_once and failure.offset is not None and failure.handled_before:
+        settled = self._settles_at_once and failure.before == "handled"
+        if settled and failure.offset is not None:
             handled = run.below(failure.offset)
             if handled.messages:
                 yield from self._note(self._lines((handled,)))
@@ -267,13 +272,14 @@ class Flow(Doubts):
     def _give_up(self, run: Run, failure: RunFailed, cause: BaseException) -> Effects[Run]:
         """At most once: what failed may have happened, so it is never tried again."""
         offsets = [m.offset for m in run.live]
-        if failure.offset is not None and failure.handled_before:
+        if failure.offset is not None and failure.before != "perhaps":
             offsets = [failure.offset]
         transient = isinstance(cause, StoreError)
         if self.settings.on_poison == "stop" and not transient:
             raise stopped(self.settings.mode, run.partition, offsets[0], 1, cause) from cause
         yield from self._decide(self.partitions[run.partition], run, offsets, cause)
-        return run.since(offsets[0]).dropping(offsets)
+        left = run if failure.before == "untouched" else run.since(offsets[0])
+        return left.dropping(offsets)
 
     def _decide(
         self, partition: Partition, run: Run, offsets: Sequence[int], cause: BaseException

@@ -16,11 +16,12 @@ from eoconsumer.core.effects import (
     Handle,
     NoteApplied,
     Run,
+    Write,
 )
 from eoconsumer.core.letters import DeadLetter
 from eoconsumer.core.positions import Move
 
-Step: TypeAlias = Begin | Handle | Bury | NoteApplied | Advance | Commit | AfterCommit
+Step: TypeAlias = Begin | Handle | Write | Bury | NoteApplied | Advance | Commit | AfterCommit
 
 
 class Mode(StrEnum):
@@ -49,7 +50,7 @@ def exactly_once(work: Work) -> list[Step]:
     handle = map(Handle, work.runs)
     # Letters late: a key's quarantine is written with them, and a redrive may wait for it.
     written = [*_bury(work), *_note(work.applied), Advance(work.moves)]
-    return [Begin(), *handle, *written, Commit(), AfterCommit(work.runs)]
+    return [Begin(), *handle, Write(work.runs), *written, Commit(), AfterCommit(work.runs)]
 
 
 def at_least_once(work: Work) -> list[Step]:
@@ -80,7 +81,7 @@ def _stages(work: Work) -> list[Step]:
     steps: list[Step] = []
     for run in work.runs:
         lines = tuple(line for line in work.applied if line.partition == run.partition)
-        steps += [Handle(run), *_note(lines), AfterCommit((run,))]
+        steps += [Handle(run), Write((run,)), *_note(lines), AfterCommit((run,))]
     return steps
 
 

@@ -185,13 +185,17 @@ class Partition:
     def blame(self, offset: int | None, run: Run) -> bool:
         """Note a failure in ``run``; return whether it is known which message it was."""
         if offset is None and len(run.live) > 1:
-            self.suspect, self.suspects, self.tries = run.messages[0].offset, len(run.messages), 0
+            self.suspects_one_of(run)
             return False
         known = run.live[0].offset if offset is None else offset
         if not self.suspects or self.suspect != known or self.suspects > 1:
             self.suspect, self.suspects, self.tries = known, 1, 0
         self.tries += 1
         return True
+
+    def suspects_one_of(self, run: Run) -> None:
+        """Note that some message of ``run`` may fail: its messages come alone, and are halved."""
+        self.suspect, self.suspects, self.tries = run.messages[0].offset, len(run.messages), 0
 
     def decide(self, offset: int, fate: DeadLetter | None) -> None:
         """Let the message at ``offset`` pass the handler by: buried, or skipped where None."""

@@ -35,6 +35,7 @@ from eoconsumer.core.effects import (
     RunFailed,
     Sleep,
     View,
+    Write,
 )
 from eoconsumer.core.flow import too_long
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
@@ -82,17 +83,18 @@ class Redriven:
 def exactly_once(letter: Letter, run: Run) -> list[Effect]:
     """In one transaction: removed, applied, and with the last of a key its quarantine ended."""
     lift = [Lift(letter.key)] if letter.key else []
-    return [Begin(), Remove(letter), Handle(run), *lift, Commit(), AfterCommit((run,))]
+    applied: list[Effect] = [Handle(run), Write((run,)), *lift]
+    return [Begin(), Remove(letter), *applied, Commit(), AfterCommit((run,))]
 
 
 def at_least_once(letter: Letter, run: Run) -> list[Effect]:
     """Applied, then removed."""
-    return [Handle(run), AfterCommit((run,)), Remove(letter)]
+    return [Handle(run), Write((run,)), AfterCommit((run,)), Remove(letter)]
 
 
 def at_most_once(letter: Letter, run: Run) -> list[Effect]:
     """Removed, then applied."""
-    return [Remove(letter), Handle(run), AfterCommit((run,))]
+    return [Remove(letter), Handle(run), Write((run,)), AfterCommit((run,))]
 
 
 def dropped(letter: Letter, _: Run) -> list[Effect]:
@@ -181,7 +183,7 @@ class Redrive:
         run = Run(letter.partition, [message], len(message.raw_value or b""))
         steps = self._steps(letter, run)
         if self._applied_log:
-            steps.insert(steps.index(Handle(run)) + 1, (yield from _noted(letter)))
+            steps.insert(steps.index(Write((run,))) + 1, (yield from _noted(letter)))
         try:
             yield from self._transact(steps, letter)
         except RunFailed as failure:

@@ -184,6 +184,12 @@ class Reader:
         attempt = partition.tries + 1 if partition.alone else 1
         self._work.handle(run, scope.session, attempt=attempt, until=until)
 
+    def _write(self, effect: fx.Write) -> None:
+        inside = self._transaction is not None
+        until = self._until if inside else None
+        scope = self._transaction or self._store
+        self._work.write(effect.runs, scope, inside=inside, until=until)
+
     def _bury(self, effect: fx.Bury) -> None:
         (self._transaction or self._store).bury(effect.letters)
 
@@ -252,6 +258,7 @@ _METHODS: dict[type, str] = {
     fx.Release: "release",
     fx.Begin: "begin",
     fx.Handle: "handle",
+    fx.Write: "write",
     fx.Bury: "bury",
     fx.NoteApplied: "note_applied",
     fx.Advance: "advance",

@@ -70,6 +70,7 @@ class Redriver:
             fx.Begin: self._begin,
             fx.Remove: lambda effect: self._scope.remove(effect.letter),
             fx.Handle: self._handle,
+            fx.Write: self._write,
             fx.NoteApplied: lambda effect: self._scope.note_applied(effect.lines),
             fx.Lift: lambda effect: self._open.lift(effect.key),
             fx.Commit: self._commit,
@@ -111,6 +112,12 @@ class Redriver:
         assert self._work is not None, "there is nothing to apply to letters that are dropped"
         until = self._until if self._transaction is not None else None
         self._work.handle(effect.run, self._scope.session, attempt=1, until=until)
+
+    def _write(self, effect: fx.Write) -> None:
+        assert self._work is not None
+        inside = self._transaction is not None
+        until = self._until if inside else None
+        self._work.write(effect.runs, self._scope, inside=inside, until=until)
 
     def _after_commit(self, effect: fx.AfterCommit) -> None:
         assert self._work is not None

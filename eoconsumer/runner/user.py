@@ -4,16 +4,17 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from dataclasses import dataclass
 from functools import partial
+from types import GeneratorType
 from typing import Any
 
 from eoconsumer.codecs import Routes
-from eoconsumer.core.effects import OutOfTime, Run, RunFailed
-from eoconsumer.errors import DecodeError, HandlerMisuse, TransientStoreError
+from eoconsumer.core.effects import Before, OutOfTime, Run, RunFailed
+from eoconsumer.errors import DecodeError, HandlerMisuse, TransientStoreError, WriteFailed
 from eoconsumer.message import Message, RawMessage, TopicPartition
-from eoconsumer.protocols import StoreSession
+from eoconsumer.protocols import Scope, StoreSession
 from eoconsumer.runner.watch import Watch
 from eoconsumer.telemetry import Trace
 
@@ -55,6 +56,9 @@ class Work:
         if not messages:
             return
         route = self._user.routes.of(run.partition.topic)
+        if route.form == "writes":
+            self._record(run, messages, route.call, until, attempt)
+            return
         if route.form == "batch":
             call = partial(route.call, messages, session)
             self._stage(run, messages, call, until, attempt)
@@ -75,6 +79,39 @@ class Work:
                 raise failure from failure.__cause__ or error
             if until is not None and time.monotonic() > until:
                 self._in_time(until)
+
+    def write(
+        self, runs: Sequence[Run], scope: Scope[Any], *, inside: bool, until: float | None
+    ) -> None:
+        """Send the recorded writes of ``runs`` in one go, where their handlers return writes.
+
+        ``inside``: in a transaction. What was sent outside of one is not kept: a driver may have
+        put keys into it, which a replay would find taken. Raises ``RunFailed``, ``OutOfTime``,
+        ``HandlerMisuse`` or ``TransientStoreError``.
+        """
+        routes = self._user.routes
+        recording = [run for run in runs if routes.of(run.partition.topic).form == "writes"]
+        writes = [w for run in recording for m in run.live for w in m.recorded or ()]
+        if not writes:
+            return
+        try:
+            scope.write(writes)
+        except WriteFailed as failed:
+            before: Before = "handled" if failed.before_are_done else "perhaps"
+            raise RunFailed(*_place(recording, failed.index), before=before) from (
+                failed.__cause__ or failed
+            )
+        except TransientStoreError as error:
+            self._in_time(until)  # the server itself ends a transaction that lives too long
+            if inside:
+                raise
+            raise RunFailed(*_place(recording, None), before="perhaps") from error
+        finally:
+            if not inside:
+                for run in recording:
+                    for message in run.messages:
+                        message.recorded = None
+        self._in_time(until)
 
     def after_commit(self, runs: Sequence[Run]) -> None:
         """Run the stages after the commit; an error is logged and counted, nothing else."""
@@ -117,9 +154,34 @@ class Work:
         except Exception as error:
             self._trace(run, messages, attempt, "handle", began, error)
             offset = self._culprit(messages, error)
-            failure = self._failure(run, offset, error, until, handled_before=one_by_one)
+            before: Before = "handled" if one_by_one else "perhaps"
+            failure = self._failure(run, offset, error, until, before=before)
             raise failure from failure.__cause__ or error
         self._trace(run, messages, attempt, "handle", began, None)
+
+    def _record(
+        self,
+        run: Run,
+        messages: Sequence[Message[Any]],
+        call: Callable[[Message[Any]], Any],
+        until: float | None,
+        attempt: int,
+    ) -> None:
+        """Ask the handler for the writes of each message, once; nothing is written here."""
+        tracing = self._watch.tracing
+        for message in messages:
+            if message.recorded is not None:
+                continue
+            began = time.monotonic() if tracing else 0.0
+            try:
+                message.recorded = _listed(call(message))
+            except Exception as error:
+                self._trace(run, [message], attempt, "handle", began, error)
+                failure = self._failure(run, message.offset, error, until, before="untouched")
+                raise failure from failure.__cause__ or error
+            if tracing:
+                self._trace(run, [message], attempt, "handle", began, None)
+        self._in_time(until)
 
     def _culprit(self, messages: Sequence[Message[Any]], error: Exception) -> int | None:
         """Return the offset of the message that ``error`` is about, if that is known."""
@@ -135,7 +197,7 @@ class Work:
         error: Exception,
         until: float | None,
         *,
-        handled_before: bool = True,
+        before: Before = "handled",
     ) -> Exception:
         """Return what the core is to know of ``error``; its cause is the error, or its meaning."""
         told = self._store.translate(error)
@@ -145,10 +207,10 @@ class Work:
             if until is not None:
                 self._in_time(until)  # the server itself ends a transaction that lives too long
                 return told
-            failure = RunFailed(run.partition, offset, handled_before=handled_before)
+            failure = RunFailed(run.partition, offset, before=before)
             failure.__cause__ = told
             return failure
-        return RunFailed(run.partition, offset, handled_before=handled_before)
+        return RunFailed(run.partition, offset, before=before)
 
     def _in_time(self, until: float | None) -> None:
         if until is not None and (late := time.monotonic() - until) > 0:
@@ -184,3 +246,23 @@ class Work:
             hook(list(keys))
         except Exception:
             log.exception("%s failed for %s; the consumer goes on", name, ", ".join(map(str, keys)))
+
+
+def _listed(returned: Any) -> Sequence[Any]:
+    """Return what a handler returned or yields as a list: nothing, one write, or several."""
+    if type(returned) in (list, GeneratorType):  # most of them; the question below takes longer
+        return list(returned)
+    if returned is None:
+        return []
+    return list(returned) if isinstance(returned, Iterable) else [returned]
+
+
+def _place(runs: Sequence[Run], index: int | None) -> tuple[TopicPartition | None, int | None]:
+    """Return partition and offset of the message that write number ``index`` is of, if known."""
+    if index is not None:
+        for run in runs:
+            for message in run.live:
+                index -= len(message.recorded or ())
+                if index < 0:
+                    return run.partition, message.offset
+    return (runs[0].partition if len(runs) == 1 else None), None

@@ -11,7 +11,7 @@ from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import dataclass, replace
 from types import TracebackType
-from typing import NamedTuple, Self
+from typing import Any, NamedTuple, Self
 
 from eoconsumer.core.applied import Applied, within
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
@@ -55,6 +55,16 @@ class MemorySession:
     def append(self, table: str, value: object) -> None:
         """Add ``value`` to the list called ``table``."""
         self._tables[table].append(value)
+
+    def write(self, writes: Sequence[Any]) -> None:
+        """Append what handlers returned: tuples (table, value)."""
+        for write in writes:
+            if type(write) is not tuple or len(write) != 2 or not isinstance(write[0], str):
+                raise HandlerMisuse(
+                    f"The handler returned a {type(write).__name__}, which is no write of this "
+                    "store; the batch was given up. Return tuples (table, value)."
+                )
+            self.append(*write)
 
 
 class MemoryStore:
@@ -186,6 +196,10 @@ class MemoryStoreSession:
                 if row is not None and row.epoch == move.epoch:
                     row.owner = ""
 
+    def write(self, writes: Sequence[Any]) -> None:
+        """Append each value to its table; a write is a tuple (table, value)."""
+        self.session.write(writes)
+
     def advance(self, moves: Sequence[Move]) -> None:
         """Move what is still ours; raise ``Fenced`` with the rest."""
         with self._store.lock:
@@ -243,6 +257,10 @@ class MemoryTransaction:
         self._moves: tuple[Move, ...] = ()
         self._over = False
         self.session = MemorySession(self._tables)
+
+    def write(self, writes: Sequence[Any]) -> None:
+        """Append each value to its table once this commits; a write is a tuple (table, value)."""
+        self.session.write(writes)
 
     def advance(self, moves: Sequence[Move]) -> None:
         """Compare now, so that a former owner learns at once; move at the commit."""

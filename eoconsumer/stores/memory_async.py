@@ -9,7 +9,7 @@ from __future__ import annotations
 from asyncio import sleep
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from types import TracebackType
-from typing import Self, TypeVar
+from typing import Any, Self, TypeVar
 
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
@@ -114,6 +114,10 @@ class AsyncMemoryStoreSession:
         """Clear the owner of rows that are still ours."""
         await _sent(lambda: self._memory.release(moves))
 
+    async def write(self, writes: Sequence[Any]) -> None:
+        """Append what handlers returned: tuples (table, value)."""
+        await _sent(lambda: self._memory.write(writes))
+
     async def advance(self, moves: Sequence[Move]) -> None:
         """Move what is still ours; raise ``Fenced`` with the rest."""
         await _sent(lambda: self._memory.advance(moves))
@@ -161,6 +165,10 @@ class AsyncMemoryTransaction:
     def session(self) -> MemorySession:
         """The native session, whose writes are buffered."""
         return self._memory.session
+
+    async def write(self, writes: Sequence[Any]) -> None:
+        """Append what handlers returned: tuples (table, value)."""
+        await _sent(lambda: self._memory.write(writes))
 
     async def advance(self, moves: Sequence[Move]) -> None:
         """Compare now, so that a former owner learns at once; move at the commit."""

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from typing import Any
 
 import pytest
 
@@ -11,7 +12,17 @@ from eoconsumer.stores.memory_async import AsyncMemoryStore
 from eoconsumer.testing.conformance import AsyncStoreConformance, StoreConformance
 
 
-class TestMemoryStore(StoreConformance):
+class Writes:
+    """What handlers return for these stores, which take everything."""
+
+    def writes(self, store: object, texts: Sequence[str]) -> Sequence[Any]:  # noqa: ARG002
+        return [("ledger", text) for text in texts]
+
+    def bad_write(self, store: object) -> Any:  # noqa: ARG002
+        return None
+
+
+class TestMemoryStore(Writes, StoreConformance):
     @pytest.fixture
     def store(self) -> MemoryStore:
         return MemoryStore()
@@ -27,7 +38,7 @@ class TestMemoryStore(StoreConformance):
         return [letter.message.offset for letter in store.dead_letters]
 
 
-class TestAsyncMemoryStore(AsyncStoreConformance):
+class TestAsyncMemoryStore(Writes, AsyncStoreConformance):
     @pytest.fixture
     def async_store(self) -> AsyncMemoryStore:
         return AsyncMemoryStore()

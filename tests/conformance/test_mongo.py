@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import uuid
 from collections.abc import Iterator, Sequence
+from typing import Any
 
 import pytest
+from pymongo import InsertOne
 from pymongo.client_session import ClientSession
 
 from eoconsumer.servers import MongoReplicaSet
@@ -26,6 +28,13 @@ class TestMongoStore(StoreConformance):
 
     def write(self, store: MongoStore, session: ClientSession, text: str) -> None:
         store.database["ledger"].insert_one({"text": text}, session=session)
+
+    def writes(self, store: MongoStore, texts: Sequence[str]) -> Sequence[Any]:
+        namespace = f"{store.database.name}.ledger"
+        return [InsertOne({"text": text}, namespace=namespace) for text in texts]
+
+    def bad_write(self, store: MongoStore) -> Any:
+        return InsertOne({"_id": [1]}, namespace=f"{store.database.name}.ledger")
 
     def read(self, store: MongoStore) -> Sequence[str]:
         with store.client.start_session() as outside:

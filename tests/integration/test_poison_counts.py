@@ -9,7 +9,7 @@ from typing import Any
 
 import pytest
 from mongo_stores import Commands, fresh_store
-from pymongo import InsertOne
+from pymongo import InsertOne, UpdateOne
 
 from eoconsumer import Consumer, Message, Record, RetryPolicy, TopicPartition
 from eoconsumer.core.flow import Flow
@@ -30,7 +30,7 @@ RECORDS = [Record("moves", 0, n, b"%d" % n, b"key-%d" % (n % 7)) for n in range(
 BISECTED = floor(2 + 2 * log2(N))
 pytestmark = [pytest.mark.slow, pytest.mark.requirement("N4")]
 
-Handler = Callable[[Any, Any, Any], None]
+Handler = Callable[..., Any]
 
 
 class OnePoll:
@@ -153,10 +153,22 @@ def wrapped(self: Any, messages: Sequence[Message], session: Any) -> None:
         raise ValueError("the ledger refused") from error
 
 
+def returned(self: Any, message: Message) -> list[InsertOne[dict[str, Any]]]:
+    return [InsertOne(row(message), namespace=f"{self.store.database.name}.ledger")]
+
+
+def returned_mixed(self: Any, message: Message) -> Iterator[Any]:
+    name = self.store.database.name
+    yield UpdateOne({"_id": message.key}, {"$inc": {"n": 1}}, True, namespace=f"{name}.stock")
+    yield from returned(self, message)
+
+
 @pytest.mark.parametrize(
     ("form", "handler", "attempts"),
     [
         pytest.param("handle", each, 3, id="a handler of one message"),
+        pytest.param("writes", returned, 3, id="writes"),
+        pytest.param("writes", returned_mixed, 1, id="writes to two collections"),
         pytest.param("handle_batch", many, 1, id="insert_many"),
         pytest.param("handle_batch", bulk, 3, id="bulk_write"),
         pytest.param("handle_batch", wrapped, 1, id="an error with its cause"),
@@ -197,6 +209,19 @@ def test_what_cannot_be_encoded_is_poison_and_never_asks_for_another_try(
         self.store.database["ledger"].insert_many(found, session=session)
 
     assert transactions(store, commands, "handle_batch", handler) <= BISECTED
+    assert rows(store) == GOOD
+    assert letters(store) == [POISON]
+
+
+@pytest.mark.parametrize("value", [2**63, Decimal("1.5"), "\udc80", "x" * 17_000_000], ids=type)
+def test_a_returned_write_that_cannot_be_encoded_is_a_known_culprit(
+    value: Any, store: MongoStore, commands: Commands
+) -> None:
+    def handler(self: Any, message: Message) -> list[InsertOne[dict[str, Any]]]:
+        document = {"n": message.offset, "x": value if message.offset == POISON else 1}
+        return [InsertOne(document, namespace=f"{self.store.database.name}.ledger")]
+
+    assert transactions(store, commands, "writes", handler) <= 3
     assert rows(store) == GOOD
     assert letters(store) == [POISON]
 

@@ -50,6 +50,9 @@ class Handler:
         if message.offset in self.poison:
             raise RunFailed(run.partition, message.offset) from self.poison[message.offset]
 
+    def write(self, runs: Iterable[Run], scope: object, **_: Any) -> None:
+        """The handler has written already."""
+
     def after_commit(self, runs: Iterable[Run]) -> None:
         """There are no stages."""
 

@@ -16,6 +16,7 @@ from eoconsumer.core.effects import (
     Handle,
     NoteApplied,
     Run,
+    Write,
 )
 from eoconsumer.core.letters import DeadLetter
 from eoconsumer.core.modes import STEPS, Mode
@@ -33,19 +34,19 @@ def order(mode: Mode, batch: Batch) -> list[type]:
 @pytest.mark.requirement("S3-06", "S3-23")
 def test_exactly_once_writes_the_offsets_last_inside_the_transaction() -> None:
     steps = order(Mode.EXACTLY_ONCE, Batch(RUNS, (), MOVES))
-    assert steps == [Begin, Handle, Handle, Advance, Commit, AfterCommit]
+    assert steps == [Begin, Handle, Handle, Write, Advance, Commit, AfterCommit]
 
 
 @pytest.mark.requirement("S3-02")
 def test_at_least_once_writes_the_offsets_after_all_stages() -> None:
     steps = order(Mode.AT_LEAST_ONCE, Batch(RUNS, (), MOVES))
-    assert steps == [Handle, AfterCommit, Handle, AfterCommit, Advance]
+    assert steps == [Handle, Write, AfterCommit] * 2 + [Advance]
 
 
 @pytest.mark.requirement("S3-05")
 def test_at_most_once_writes_the_offsets_first() -> None:
     steps = order(Mode.AT_MOST_ONCE, Batch(RUNS, (), MOVES))
-    assert steps == [Advance, Handle, AfterCommit, Handle, AfterCommit]
+    assert steps == [Advance] + [Handle, Write, AfterCommit] * 2
 
 
 @pytest.mark.parametrize("mode", [Mode.AT_LEAST_ONCE, Mode.AT_MOST_ONCE])
@@ -62,7 +63,7 @@ def test_dead_letters_are_written_before_a_later_message_can_fail(mode: Mode) ->
 @pytest.mark.requirement("N5")
 def test_exactly_once_writes_dead_letters_inside_and_late() -> None:
     steps = order(Mode.EXACTLY_ONCE, Batch(RUNS, LETTERS, MOVES))
-    assert steps == [Begin, Handle, Handle, Bury, Advance, Commit, AfterCommit]
+    assert steps == [Begin, Handle, Handle, Write, Bury, Advance, Commit, AfterCommit]
 
 
 def test_the_positions_of_all_partitions_move_in_one_step() -> None:
@@ -73,9 +74,9 @@ def test_the_positions_of_all_partitions_move_in_one_step() -> None:
 def test_the_applied_log_is_written_with_the_positions_or_after_each_handler() -> None:
     lines = tuple(Applied(run.partition, 1, 1, ((0, 3),)) for run in RUNS)
     batch = Batch(RUNS, (), MOVES, lines)
-    inside = [Begin, Handle, Handle, NoteApplied, Advance, Commit, AfterCommit]
+    inside = [Begin, Handle, Handle, Write, NoteApplied, Advance, Commit, AfterCommit]
     assert order(Mode.EXACTLY_ONCE, batch) == inside
-    stages = [Handle, NoteApplied, AfterCommit] * 2
+    stages = [Handle, Write, NoteApplied, AfterCommit] * 2
     assert order(Mode.AT_LEAST_ONCE, batch) == [*stages, Advance]
     assert order(Mode.AT_MOST_ONCE, batch) == [Advance, *stages]
 

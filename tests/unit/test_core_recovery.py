@@ -380,7 +380,7 @@ def test_messages_before_a_failure_pass_all_stages_and_are_counted(mode: Mode) -
 @pytest.mark.requirement("S3-02")
 def test_at_least_once_settles_nothing_before_a_failure_in_the_middle_of_a_run() -> None:
     bench = Bench(mode=Mode.AT_LEAST_ONCE, retry=ONCE, on_poison="bury").own(P0)
-    failure = fx.RunFailed(P0, 7, handled_before=False)
+    failure = fx.RunFailed(P0, 7, before="perhaps")
     failure.__cause__ = DecodeError("not JSON")
     bench.fail(fx.Handle, failure)  # before anything was written
     bench.consume({P0: messages(range(20))}, {}, {})
@@ -390,7 +390,7 @@ def test_at_least_once_settles_nothing_before_a_failure_in_the_middle_of_a_run()
 
 def test_at_most_once_gives_up_the_whole_run_that_failed_in_its_middle() -> None:
     bench = Bench(mode=Mode.AT_MOST_ONCE, on_poison="bury").own(P0)
-    failure = fx.RunFailed(P0, 7, handled_before=False)
+    failure = fx.RunFailed(P0, 7, before="perhaps")
     failure.__cause__ = DecodeError("not JSON")
     bench.fail(fx.Handle, failure)
     bench.consume({P0: messages(range(20))})

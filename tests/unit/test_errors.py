@@ -13,6 +13,7 @@ from eoconsumer.errors import (
     Fenced,
     QuarantineLifted,
     StoreError,
+    WriteFailed,
 )
 from eoconsumer.message import TopicPartition
 
@@ -42,7 +43,7 @@ def test_the_default_message_says_what_was_not_done(error: type[EOConsumerError]
 
 @pytest.mark.parametrize("error", TREE)
 def test_a_message_of_ones_own_replaces_the_default(error: type[EOConsumerError]) -> None:
-    names_things = error in (Fenced, QuarantineLifted)
+    names_things = error in (Fenced, QuarantineLifted, WriteFailed)
     one = error([], "mine") if names_things else error("mine")  # type: ignore[call-arg, arg-type]  # these two take them first
     assert str(one) == "mine"
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from typing import Any
 
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -29,6 +30,7 @@ from eoconsumer.stores.mongo.translation import (
     transient,
     translated,
 )
+from eoconsumer.stores.mongo.writes import Writes
 
 
 class MongoSession:
@@ -48,6 +50,7 @@ class MongoSession:
             self._session = open_session(offsets.database.client)
             self._rows = Rows(offsets, group)
             self._quarantine = Quarantine(quarantine, letters.collection, group)
+            self._writes = Writes(offsets.database, self._session)
             self._claimer = Claimer(self._rows, self._quarantine, owner, self._session)
         self._letters = letters
         self._applied = applied
@@ -79,6 +82,10 @@ class MongoSession:
     def release(self, moves: Sequence[Move]) -> None:
         """Note that rows which are still ours have no live owner any more."""
         self._rows.release(moves, self._session)
+
+    def write(self, writes: Sequence[Any]) -> None:
+        """Send what handlers returned, each on its own."""
+        self._writes.send(writes)
 
     def advance(self, moves: Sequence[Move]) -> None:
         """Write the positions on their own; what matched stays where ``Fenced`` is raised."""
@@ -113,6 +120,7 @@ class MongoSession:
             self._letters,
             self._quarantine,
             self._applied,
+            self._writes,
             self._claimer.end_formers,
         )
         return self._transaction

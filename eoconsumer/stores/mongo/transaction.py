@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Callable, Sequence
 from types import TracebackType
-from typing import Self
+from typing import Any, Self
 
 import pymongo
 from pymongo.client_session import ClientSession
@@ -28,6 +28,7 @@ from eoconsumer.stores.mongo.translation import (
     summary,
     transient,
 )
+from eoconsumer.stores.mongo.writes import Writes
 
 #: How long we try to tell the server that a transaction is given up; it forgets by itself.
 ABORT_SECONDS = 1.0
@@ -43,17 +44,19 @@ class MongoTransaction:
         letters: Letters,
         quarantine: Quarantine,
         applied: AppliedLog,
+        writes: Writes,
         conflict: Callable[[], None],
     ) -> None:
         """Begin: from here on the handler's writes are inside, also those without a session.
 
-        ``conflict`` is called where another transaction holds what is to be buried.
+        ``conflict`` is called where another transaction holds what is to be written.
         """
         self._session = session
         self._rows = rows
         self._letters = letters
         self._quarantine = quarantine
         self._applied = applied
+        self._writes = writes
         self._conflict = conflict
         ClientSession.start_transaction(session)
         session.guard.watch()
@@ -66,6 +69,15 @@ class MongoTransaction:
     def session(self) -> ClientSession:
         """The session of pymongo on which the transaction is open."""
         return self._session
+
+    def write(self, writes: Sequence[Any]) -> None:
+        """Send what handlers returned; see the protocol."""
+        try:
+            self._writes.send(writes)
+        except TransientStoreError as error:
+            if is_conflict(error):  # perhaps with an owner that died
+                self._conflict()
+            raise
 
     def advance(self, moves: Sequence[Move]) -> None:
         """Move the positions; see ``Rows.advance``. Raises what the handler did not let out."""

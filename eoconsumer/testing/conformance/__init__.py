@@ -7,6 +7,8 @@
         def store(self): ...            # empty, set up, closed afterwards
 
         def write(self, store, session, text): ...      # what a handler would write
+        def writes(self, store, texts): ...             # the same as writes that a handler returns
+        def bad_write(self, store): ...                 # one that is refused, or None
         def read(self, store): ...                      # the texts that are visible
         def letters(self, store): ...                   # the offsets of visible dead letters
 
@@ -38,12 +40,14 @@ from eoconsumer.testing.conformance.letters import LetterConformance  # noqa: E4
 from eoconsumer.testing.conformance.on_a_loop import AsyncContract  # noqa: E402
 from eoconsumer.testing.conformance.transactions import TransactionConformance  # noqa: E402
 from eoconsumer.testing.conformance.upkeep import UpkeepConformance  # noqa: E402
+from eoconsumer.testing.conformance.writes import WriteConformance  # noqa: E402
 
 
 class StoreConformance(
     ClaimConformance,
     AdvanceConformance,
     TransactionConformance,
+    WriteConformance,
     LetterConformance,
     AppliedConformance,
     UpkeepConformance,

@@ -33,6 +33,14 @@ class Contract:
         """Write ``text`` through the native ``session``, as a handler would."""
         raise NotImplementedError
 
+    def writes(self, store: Any, texts: Sequence[str]) -> Sequence[Any]:
+        """Return writes as a handler would return them: one for each of ``texts``, as ``write``."""
+        raise NotImplementedError
+
+    def bad_write(self, store: Any) -> Any:
+        """Return a write that the database or its driver refuses; None where it takes all."""
+        raise NotImplementedError
+
     def read(self, store: Any) -> Sequence[str]:
         """Return the texts that are visible to everybody, in any order."""
         raise NotImplementedError

@@ -1,0 +1,153 @@
+"""What handlers return: the write operations of pymongo, seen from inside, and merged.
+
+pymongo keeps what an operation holds in private attributes. This is the one file that reads them;
+``test_mongo_writes.py`` fails when they change.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Mapping, Sequence
+from typing import Any, NamedTuple, TypeAlias
+
+from bson import ObjectId
+from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
+
+from eoconsumer.errors import HandlerMisuse
+from eoconsumer.stores.mongo.concerns import Document
+
+Operation: TypeAlias = (
+    InsertOne[Document] | UpdateOne | UpdateMany | ReplaceOne[Document] | DeleteOne | DeleteMany
+)
+OPERATIONS = (InsertOne, UpdateOne, UpdateMany, ReplaceOne, DeleteOne, DeleteMany)
+
+#: Sums beyond this would not fit MongoDB's 64-bit integers.
+LONGEST = 2**63 - 1
+
+
+class Part(NamedTuple):
+    """Operations of one kind, sent together; ``indexes`` are those among all of the batch.
+
+    ``documents`` are what is inserted; empty for ``operations`` of other kinds.
+    """
+
+    indexes: list[int]
+    documents: list[Document]
+    operations: list[Operation]
+
+
+def by_namespace(writes: Sequence[Any]) -> dict[str, list[int]]:
+    """Return the indexes of ``writes`` by namespace, in order; refuse what is no write."""
+    found: dict[str, list[int]] = {}
+    for index, write in enumerate(writes):
+        if type(write) not in OPERATIONS:
+            raise HandlerMisuse(
+                f"The handler returned a {type(write).__name__}, which is no write operation of "
+                "pymongo; the batch was given up, nothing of it was written. Return InsertOne, "
+                "UpdateOne and the like."
+            )
+        namespace = write._namespace
+        if namespace in found:
+            found[namespace].append(index)
+        elif namespace and 0 < namespace.find(".") < len(namespace) - 1:
+            found[namespace] = [index]
+        else:
+            raise HandlerMisuse(
+                f"The handler returned a {type(write).__name__} with the namespace {namespace!r}; "
+                'the batch was given up, nothing of it was written. Give namespace="database.'
+                'collection".'
+            )
+    return found
+
+
+def parts(writes: Sequence[Any], indexes: Iterable[int]) -> list[Part]:
+    """Split the writes of one collection where inserts and others meet; order is kept."""
+    found: list[Part] = []
+    inserting: bool | None = None
+    for index in indexes:
+        write = writes[index]
+        inserts = type(write) is InsertOne
+        if inserts is not inserting:
+            found.append(Part([], [], []))
+            inserting = inserts
+        part = found[-1]
+        part.indexes.append(index)
+        if inserts:
+            part.documents.append(write._doc)
+        else:
+            part.operations.append(write)
+    return [part if part.documents else merged(part) for part in found]
+
+
+def merged(part: Part) -> Part:
+    """Add up increments of the same document, where nothing in between could see the difference.
+
+    Ten increments of one key in a batch are one: the server's work is by operation. Only whole
+    numbers are added (a sum of fractions depends on its order), to the same fields, by ``_id``, and
+    only where all in between are increments by ``_id`` as well. What fails is told of the first.
+    """
+    indexes: list[int] = []
+    operations: list[Operation] = []
+    last: dict[Any, tuple[int, _Increment]] = {}
+    for index, operation in zip(part.indexes, part.operations, strict=True):
+        increment = _increment(operation)
+        if increment is None:
+            last.clear()
+        else:
+            place, before = last.get(increment.document, (-1, None))
+            both = before and before.plus(increment)
+            if both:
+                operations[place] = both.operation()
+                last[increment.document] = place, both
+                continue
+            last[increment.document] = len(operations), increment
+        indexes.append(index)
+        operations.append(operation)
+    return Part(indexes, [], operations)
+
+
+class _Increment(NamedTuple):
+    """An ``UpdateOne`` that does nothing but add whole numbers to the document with an ``_id``."""
+
+    document: Any
+    found: Mapping[str, Any]
+    upsert: bool | None
+    namespace: str | None
+    steps: Mapping[str, int]
+
+    def plus(self, other: _Increment) -> _Increment | None:
+        """Return both in one; None where that would be something else than one after the other."""
+        if self.upsert != other.upsert or self.steps.keys() != other.steps.keys():
+            return None
+        steps = {field: step + other.steps[field] for field, step in self.steps.items()}
+        fits = all(-LONGEST <= step <= LONGEST for step in steps.values())
+        return self._replace(steps=steps) if fits else None
+
+    def operation(self) -> UpdateOne:
+        change = {"$inc": self.steps}
+        return UpdateOne(self.found, change, upsert=self.upsert, namespace=self.namespace)
+
+
+def _increment(operation: Operation) -> _Increment | None:
+    """Return ``operation`` as an increment, if it is one."""
+    if type(operation) is not UpdateOne:
+        return None
+    found, change = operation._filter, operation._doc
+    options = operation._collation, operation._array_filters, operation._hint, operation._sort
+    if any(option is not None for option in options) or not isinstance(change, Mapping):
+        return None
+    if found.keys() != {"_id"} or change.keys() != {"$inc"}:
+        return None
+    document, steps = _frozen(found["_id"]), change["$inc"]
+    if document is None or not steps or any(type(step) is not int for step in steps.values()):
+        return None
+    return _Increment(document, found, operation._upsert, operation._namespace, steps)
+
+
+def _frozen(value: object) -> Any:
+    """Return what is equal for equal keys of documents only; None for what is no plain key."""
+    if type(value) in (str, int, bytes, ObjectId):
+        return type(value), value
+    if type(value) is dict and not any(name.startswith("$") for name in value):
+        fields = tuple((name, _frozen(field)) for name, field in value.items())
+        return None if any(field is None for _, field in fields) else fields
+    return None

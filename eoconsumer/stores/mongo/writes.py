@@ -1,0 +1,157 @@
+"""Sends what handlers returned, in as few round trips as the server allows.
+
+In a transaction inserts go out as one plain ``insert`` command a collection: ``insert_many`` makes
+a key for each document on the client, which takes as long as all the rest. Outside of one, the
+driver's own bulk writes are used: they are sent again after a lost connection.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import bson
+from bson.codec_options import CodecOptions
+from bson.errors import BSONError
+from pymongo import InsertOne
+from pymongo.collection import Collection
+from pymongo.database import Database
+from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError, WriteError
+
+from eoconsumer.errors import StoreError, TransientStoreError, WriteFailed
+from eoconsumer.stores.mongo.concerns import Document, durable_database
+from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.operations import Part, by_namespace, parts
+from eoconsumer.stores.mongo.translation import is_transient, summary, transient
+
+#: What one command may have (maxWriteBatchSize, maxBsonObjectSize): the same on all servers.
+MOST_DOCUMENTS = 100_000
+MOST_BYTES = 16 * 1024 * 1024
+#: How many documents are measured to see how many fit into a command, and how full it gets.
+SAMPLES = 8
+FULL = MOST_BYTES // 2
+
+
+class Writes:
+    """Writes of handlers, on the session of one reader."""
+
+    def __init__(self, database: Database[Document], session: GuardedSession) -> None:
+        """``database`` is the store's; its settings are those of other databases as well."""
+        self._database = database
+        self._databases = {database.name: database}
+        self._session = session
+        self._exact = False  # whether to measure every document of the next batch
+
+    def send(self, writes: Sequence[Any]) -> None:
+        """Send ``writes`` in the open transaction, or on their own; see the protocol."""
+        namespaces = by_namespace(writes)
+        inside = self._session.in_transaction
+        for namespace, indexes in namespaces.items():
+            collection = self._collection(namespace)
+            for part in parts(writes, indexes):
+                try:
+                    if not part.documents:
+                        self._bulk(collection, part)
+                    elif inside:
+                        self._insert(collection, part)
+                    else:
+                        self._bulk(collection, _as_operations(part))
+                except WriteFailed as failed:
+                    failed.before_are_done = len(namespaces) == 1
+                    raise
+        self._exact = False
+
+    def _collection(self, namespace: str) -> Collection[Document]:
+        name, _, collection = namespace.partition(".")
+        database = self._databases.get(name)
+        if database is None:
+            database = durable_database(
+                self._database.client.get_database(name, self._database.codec_options)
+            )
+            self._databases[name] = database
+        return database[collection]
+
+    def _insert(self, collection: Collection[Document], part: Part) -> None:
+        """Insert by plain commands; their replies tell errors of single documents, nothing else."""
+        first = 0
+        for count in self._counts(part.documents, collection.codec_options):
+            documents = part.documents[first : first + count]
+            try:
+                reply = collection.database.command(
+                    {"insert": collection.name, "documents": documents},
+                    session=self._session,
+                    codec_options=collection.codec_options,
+                )
+            except (PyMongoError, BSONError, OverflowError, TypeError, ValueError) as error:
+                raise self._told(error, part, collection.codec_options) from error
+            if reply.get("writeErrors"):
+                failed = reply["writeErrors"][0]
+                raise WriteFailed(part.indexes[first + failed["index"]]) from WriteError(
+                    failed["errmsg"], failed["code"], failed
+                )
+            if reply["n"] != count:
+                raise StoreError(
+                    f"MongoDB inserted {reply['n']} of {count} documents and named no error; the "
+                    "batch was rolled back."
+                )
+            first += count
+
+    def _bulk(self, collection: Collection[Document], part: Part) -> None:
+        try:
+            collection.bulk_write(part.operations, session=self._session)
+        except BulkWriteError as error:
+            failed = error.details.get("writeErrors")
+            if is_transient(error) or not failed:
+                raise transient(error) from error
+            raise WriteFailed(part.indexes[failed[0]["index"]]) from error
+        except (PyMongoError, BSONError, OverflowError, TypeError, ValueError) as error:
+            raise self._told(error, part, collection.codec_options) from error
+
+    def _told(self, error: Exception, part: Part, options: CodecOptions[Any]) -> Exception:
+        """Return what ``error`` of a whole command means, and for which write."""
+        if is_transient(error):
+            return transient(error)
+        for index, document in zip(part.indexes, part.documents, strict=False):
+            try:
+                if len(bson.encode(document, codec_options=options)) > MOST_BYTES:
+                    return WriteFailed(index)
+            except Exception:  # whatever a user's own codec raises
+                return WriteFailed(index)
+        if isinstance(error, DocumentTooLarge) and len(part.documents) > 1:
+            # The samples were small and others were not. The driver takes the transaction for
+            # begun and the server knows nothing of it, so all of it is done again, measured.
+            self._exact = True
+            return TransientStoreError(
+                f"The documents of one command were too large together: {summary(error)}"
+            )
+        return WriteFailed(part.indexes[0] if len(part.indexes) == 1 else None)
+
+    def _counts(self, documents: Sequence[Document], options: CodecOptions[Any]) -> list[int]:
+        """Return how many documents go into each command."""
+        if not self._exact:
+            step = max(1, len(documents) // SAMPLES)
+            try:
+                largest = max(_size(d, options) for d in documents[::step])
+            except Exception:  # it is told, and for which document, when it is sent
+                largest = 1
+            count = min(MOST_DOCUMENTS, max(1, FULL // largest))
+            whole, rest = divmod(len(documents), count)
+            return [count] * whole + [rest] * bool(rest)
+        counts, size = [0], 0
+        for document in documents:
+            size += (length := _size(document, options))
+            if counts[-1] and (size > FULL or counts[-1] == MOST_DOCUMENTS):
+                counts.append(0)
+                size = length
+            counts[-1] += 1
+        return counts
+
+
+def _size(document: Document, options: CodecOptions[Any]) -> int:
+    return len(bson.encode(document, codec_options=options))
+
+
+def _as_operations(part: Part) -> Part:
+    """Return inserts for a bulk write, of copies: it adds a key to each document that it gets."""
+    copies = [InsertOne({**d} if type(d) is dict else d) for d in part.documents]
+    return Part(part.indexes, [], [*copies])
