@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 
-from eoconsumer.stores.memory import MemorySession, MemoryStore
+from eoconsumer.errors import CommitInDoubt
+from eoconsumer.stores.memory import MemorySession, MemoryStore, MemoryTransaction
 from eoconsumer.stores.memory_async import AsyncMemoryStore
 from eoconsumer.testing.conformance import AsyncStoreConformance, StoreConformance
 
@@ -36,6 +39,17 @@ class TestMemoryStore(Writes, StoreConformance):
 
     def letters(self, store: MemoryStore) -> Sequence[int]:
         return [letter.message.offset for letter in store.dead_letters]
+
+    @contextmanager
+    def commit_answers_lost(self, store: MemoryStore) -> Iterator[None]:  # noqa: ARG002
+        commit = MemoryTransaction.commit
+
+        def lost(transaction: MemoryTransaction) -> None:
+            commit(transaction)
+            raise CommitInDoubt
+
+        with patch.object(MemoryTransaction, "commit", lost):
+            yield
 
 
 class TestAsyncMemoryStore(Writes, AsyncStoreConformance):

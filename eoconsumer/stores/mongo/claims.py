@@ -59,6 +59,9 @@ class Claimer:
         documents = self._read(partitions)
         rows = self._rows.by_partition(documents)
         ours = {key: row for key, row in rows.items() if row.get("owner") == self._owner}
+        if taken := [key for key in partitions if key in rows.keys() - ours.keys() - starts.keys()]:
+            # Left out, they would look like partitions that nobody ever claimed.
+            raise TransientStoreError(f"Another reader claimed {taken[0]} at the same time.")
         self._formers.update(lsid for row in ours.values() for lsid in row.get("formers", ()))
         self._formers.discard(self._lsid)
         known = {d["_id"]["topic"]: d["partitions"] for d in documents if "partitions" in d}

@@ -23,7 +23,11 @@ For a store of asyncio subclass ``AsyncStoreConformance``, which has a fixture `
         async def letters_async(self, store): ...
 
 What a database cannot do, its class says: ``ends_former_owner = False``; the test is skipped then,
-and the report says why.
+and the report says why. Three more methods may be left out, with the same effect::
+
+        def commit_answers_lost(self, store): ...           # a block in which answers are lost
+        def swallow_an_error(self, store, session): ...     # a handler that swallows an error
+        def end_the_transaction(self, store, session): ...  # a handler that commits
 """
 
 from __future__ import annotations
@@ -36,8 +40,10 @@ pytest.register_assert_rewrite(__name__)
 from eoconsumer.testing.conformance.advances import AdvanceConformance  # noqa: E402 - see above
 from eoconsumer.testing.conformance.applied import AppliedConformance  # noqa: E402
 from eoconsumer.testing.conformance.claims import ClaimConformance  # noqa: E402
+from eoconsumer.testing.conformance.commits import CommitConformance  # noqa: E402
 from eoconsumer.testing.conformance.letters import LetterConformance  # noqa: E402
 from eoconsumer.testing.conformance.on_a_loop import AsyncContract  # noqa: E402
+from eoconsumer.testing.conformance.owners import OwnerConformance  # noqa: E402
 from eoconsumer.testing.conformance.transactions import TransactionConformance  # noqa: E402
 from eoconsumer.testing.conformance.upkeep import UpkeepConformance  # noqa: E402
 from eoconsumer.testing.conformance.writes import WriteConformance  # noqa: E402
@@ -48,6 +54,8 @@ class StoreConformance(
     AdvanceConformance,
     TransactionConformance,
     WriteConformance,
+    CommitConformance,
+    OwnerConformance,
     LetterConformance,
     AppliedConformance,
     UpkeepConformance,

@@ -53,6 +53,17 @@ class AppliedConformance(Contract):
 
         assert read(store) == [LINE]
 
+    def test_a_line_of_the_applied_log_that_is_there_is_left_as_it_is(self, store: Store) -> None:
+        session = store.open("ledger", "first")
+        session.note_applied([LINE])
+        same = Applied(ORDERS, LINE.epoch, LINE.number, ((0, 50),))
+
+        session.note_applied([same])
+        with session.transaction() as transaction:
+            transaction.note_applied([same])
+
+        assert read(store) == [LINE]
+
     def test_the_applied_log_is_read_by_offset_and_only_where_it_reaches_into_the_range(
         self, store: Store
     ) -> None:

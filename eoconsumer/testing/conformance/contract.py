@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
-from typing import Any, TypeVar
+from contextlib import AbstractContextManager
+from typing import Any, NoReturn, TypeVar
 
 import pytest
 
@@ -48,6 +49,24 @@ class Contract:
     def letters(self, store: Any) -> Sequence[int]:
         """Return the offsets of the dead letters that are visible to everybody."""
         raise NotImplementedError
+
+    # --- what a store may leave out: what needs it is skipped then --------------------------------
+
+    def commit_answers_lost(self, store: Any) -> AbstractContextManager[None]:  # noqa: ARG002
+        """Let the answers to commits be lost in this block, whether they took place or not."""
+        self.lacks("it does not say how the answer to a commit is lost (commit_answers_lost)")
+
+    def swallow_an_error(self, store: Any, session: Any) -> None:  # noqa: ARG002
+        """Do what the database refuses, and go on as if nothing had happened."""
+        self.lacks("it does not say how an operation fails (swallow_an_error)")
+
+    def end_the_transaction(self, store: Any, session: Any) -> None:  # noqa: ARG002
+        """Commit or roll back by the native ``session``, as a handler must not."""
+        self.lacks("it does not say how a handler ends a transaction (end_the_transaction)")
+
+    def lacks(self, reason: str) -> NoReturn:
+        """Skip a test, and say in the report for which store and why."""
+        pytest.skip(f"{type(self).__name__}: {reason}")
 
 
 def owner(

@@ -165,6 +165,15 @@ class LetterConformance(Contract):
         assert read(store) == []
 
     @pytest.mark.requirement("N15")
+    def test_outside_of_a_transaction_no_letter_holds_its_key(self, store: Store) -> None:
+        session, _ = owner(store, "first", {ORDERS: 0})
+
+        session.bury([letter(1, Hold.BEGINS), letter(3, Hold.WAITS)])
+
+        assert [found.offset for found in read(store)] == [1, 3]
+        assert session.claim([ORDERS], {}).positions[ORDERS].quarantined == frozenset()
+
+    @pytest.mark.requirement("N15")
     def test_a_quarantine_is_over_with_the_last_letter_of_its_key(self, store: Store) -> None:
         session, _ = owner(store, "first", {ORDERS: 0})
         with session.transaction() as transaction:
@@ -182,9 +191,10 @@ class LetterConformance(Contract):
             assert transaction.lift(KEY)
 
     @pytest.mark.requirement("N15")
-    @pytest.mark.parametrize("first", ["the one that waits", "the release"])
-    def test_of_a_message_that_waits_and_a_release_at_once_one_commits(
-        self, store: Store, first: str
+    @pytest.mark.parametrize("hold", [Hold.WAITS, Hold.BEGINS])
+    @pytest.mark.parametrize("first", ["the letter", "the release"])
+    def test_of_a_letter_that_holds_its_key_and_a_release_at_once_one_commits(
+        self, store: Store, first: str, hold: Hold
     ) -> None:
         session, _ = owner(store, "first", {ORDERS: 0})
         releasing = store.open("ledger", "redrive")
@@ -195,7 +205,7 @@ class LetterConformance(Contract):
         def park() -> Transaction:
             transaction = session.transaction()
             with suppress(TransientStoreError):  # here, or at the commit
-                transaction.bury([letter(3, Hold.WAITS)])
+                transaction.bury([letter(3, hold)])
             return transaction
 
         def release() -> Transaction:

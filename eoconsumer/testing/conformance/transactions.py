@@ -4,24 +4,12 @@
 
 from __future__ import annotations
 
-import time
-
 import pytest
 
 from eoconsumer.core.positions import Move
-from eoconsumer.errors import Fenced, StoreError, TransientStoreError
+from eoconsumer.errors import Fenced, TransientStoreError
 from eoconsumer.protocols import Store
-from eoconsumer.testing.conformance.contract import (
-    ORDERS,
-    RETURNS,
-    Contract,
-    owner,
-    patiently,
-    step,
-)
-
-#: How long a claim may take that has to end the session of a former owner.
-TAKE_OVER_SECONDS = 2.0
+from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, owner, step
 
 
 class TransactionConformance(Contract):
@@ -134,28 +122,6 @@ class TransactionConformance(Contract):
 
         assert self.read(store) == []
         assert second.positions([ORDERS])[ORDERS].next_offset == 0
-
-    def test_an_open_transaction_of_a_former_owner_holds_nobody_up(
-        self, store: Store, request: pytest.FixtureRequest
-    ) -> None:
-        if not self.ends_former_owner:
-            pytest.skip(f"{request.cls.__name__}: this database cannot end another's session")
-        session, rows = owner(store, "first", {ORDERS: 0, RETURNS: 0})
-        transaction = session.transaction()
-        self.write(store, transaction.session, "sold")
-        transaction.advance([step(ORDERS, rows, 1)])
-
-        began = time.monotonic()
-        second = store.open("ledger", "second")
-        claims = patiently(lambda: second.claim([ORDERS, RETURNS], {}))
-        seconds = time.monotonic() - began
-
-        assert seconds < TAKE_OVER_SECONDS
-        assert [claims.positions[key].next_offset for key in (ORDERS, RETURNS)] == [0, 0]
-        with pytest.raises(StoreError):
-            transaction.commit()
-        transaction.abort()
-        assert self.read(store) == []
 
     def test_a_former_owner_goes_on_with_the_partitions_that_it_still_has(
         self, store: Store

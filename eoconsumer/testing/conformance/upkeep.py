@@ -18,6 +18,10 @@ from eoconsumer.testing.conformance.contract import ORDERS, Contract, owner, ste
 class UpkeepConformance(Contract):
     """Nothing is lost beside the messages, and nothing lingers."""
 
+    def test_it_has_all_that_a_store_has(self, store: Store) -> None:
+        assert isinstance(store, Store)
+        assert store.transaction_seconds is None or store.transaction_seconds > 0
+
     def test_dead_letters_are_visible_with_the_position(self, store: Store) -> None:
         session, rows = owner(store, "first", {ORDERS: 41})
 
