@@ -16,10 +16,12 @@ from weakref import WeakKeyDictionary
 from mongomock import Collection, MongoClient
 
 from eoconsumer.core.positions import Move
+from eoconsumer.errors import WriteFailed
 from eoconsumer.stores.memory import MemoryStore, MemoryStoreSession, MemoryTransaction
 from eoconsumer.stores.mongo import MongoStore
 from eoconsumer.stores.mongo.concerns import Document
 from eoconsumer.stores.mongo.guard import Guard, swallowed
+from eoconsumer.stores.mongo.operations import as_call, by_namespace
 from eoconsumer.stores.mongo.translation import culprit
 
 #: What a handler may do with a collection, and be told an error by.
@@ -104,6 +106,9 @@ class _Session(MemoryStoreSession):
     def transaction(self) -> MemoryTransaction:
         return _Transaction(self._store, self._group, self.session)
 
+    def write(self, writes: Sequence[Any]) -> None:
+        _write(self.session.client, writes)
+
     def culprit(self, error: BaseException, messages: int) -> int | None:
         return culprit(error, messages)
 
@@ -117,6 +122,9 @@ class _Transaction(MemoryTransaction):
         self._before = _contents(session.client)
         self._watching = ExitStack()
         self._watching.enter_context(_watched(self._noted))
+
+    def write(self, writes: Sequence[Any]) -> None:
+        _write(self.session.client, writes)
 
     def advance(self, moves: Sequence[Move]) -> None:
         self._guard.check()
@@ -139,6 +147,18 @@ class _Transaction(MemoryTransaction):
     def _leave(self) -> None:
         self._guard.watching = False
         self._watching.close()
+
+
+def _write(client: MongoClient[Document], writes: Sequence[Any]) -> None:
+    """Do what a handler returned, one by one."""
+    for namespace, indexes in by_namespace(writes).items():
+        database, _, collection = namespace.partition(".")
+        for index in indexes:
+            name, given, options = as_call(writes[index])
+            try:
+                getattr(client[database][collection], name)(*given, **options)
+            except Exception as error:
+                raise WriteFailed(index) from error
 
 
 def _contents(client: MongoClient[Document]) -> Contents:

@@ -8,6 +8,7 @@ from typing import Any
 
 import mongomock
 import pytest
+from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
 from pymongo.errors import DuplicateKeyError
 
 from eoconsumer import Consumer, Message, Mode
@@ -173,6 +174,41 @@ def test_the_culprit_of_a_bulk_write_is_known(store: MongoStore) -> None:
     assert len(ledger(store)) == 3
     # One for the first try and for what stands before it, and one for what stands behind.
     assert fed.batches <= 3
+
+
+class Returning(Consumer):
+    """Returns its writes; 7 is there already."""
+
+    topics = "moves"
+    group = "ledger"
+
+    def writes(self, message: Message[bytes]) -> Iterator[Any]:
+        number = int(message.raw_value or 0)
+        yield InsertOne({"_id": number}, namespace="shop.ledger")
+        yield UpdateOne({"_id": "tea"}, {"$inc": {"n": 1}}, upsert=True, namespace="shop.stock")
+        yield ReplaceOne({"_id": "last"}, {"n": number}, upsert=True, namespace="shop.stock")
+        yield UpdateMany({"n": 7}, {"$set": {"never": 1}}, namespace="shop.stock")
+        yield DeleteOne({"_id": -number}, namespace="shop.ledger")
+        yield DeleteMany({"_id": -number}, namespace="shop.ledger")
+
+
+def test_writes_that_a_handler_returns_are_done(store: MongoStore) -> None:
+    store.database["ledger"].insert_many([{"_id": -1}, {"_id": -2}, {"_id": -3}])
+
+    feed(Returning("unused:9092", store), [b"1", b"2"])
+
+    assert ledger(store) == [-3, 1, 2]
+    assert list(store.database["stock"].find()) == [{"_id": "tea", "n": 2}, {"_id": "last", "n": 2}]
+
+
+def test_a_returned_write_that_fails_buries_its_message_and_no_other(store: MongoStore) -> None:
+    store.database["ledger"].insert_one({"_id": 7})
+
+    fed = feed(Returning("unused:9092", store, on_poison="bury"), [b"1", b"7", b"2"])
+
+    assert [failed.message.offset for failed in fed.buried] == [1]
+    assert ledger(store) == [7, 1, 2]
+    assert store.database["stock"].find_one({"_id": "tea"}) == {"_id": "tea", "n": 2}
 
 
 def test_without_transactions_nothing_is_rolled_back(store: MongoStore) -> None:

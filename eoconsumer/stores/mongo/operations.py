@@ -6,6 +6,7 @@ pymongo keeps what an operation holds in private attributes. This is the one fil
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterable, Mapping, Sequence
 from typing import Any, NamedTuple, TypeAlias
 
@@ -57,6 +58,24 @@ def by_namespace(writes: Sequence[Any]) -> dict[str, list[int]]:
                 'collection".'
             )
     return found
+
+
+def as_call(operation: Operation) -> tuple[str, list[Any], dict[str, Any]]:
+    """Return the method of a collection that does the same as ``operation``, and its arguments.
+
+    For mongomock, which does not know all that a bulk write may have.
+    """
+    name = re.sub(r"(?<=[a-z])(?=[A-Z])", "_", type(operation).__name__).lower()
+    if isinstance(operation, InsertOne):
+        return name, [dict(operation._doc)], {}
+    given: list[Any] = [operation._filter]
+    options: dict[str, Any] = {"collation": operation._collation, "hint": operation._hint}
+    if not isinstance(operation, DeleteOne | DeleteMany):
+        given.append(operation._doc)
+        options["upsert"] = bool(operation._upsert)
+    if isinstance(operation, UpdateOne | UpdateMany):
+        options["array_filters"] = operation._array_filters
+    return name, given, {option: value for option, value in options.items() if value is not None}
 
 
 def parts(writes: Sequence[Any], indexes: Iterable[int]) -> list[Part]:

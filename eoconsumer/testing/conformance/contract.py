@@ -1,5 +1,7 @@
 """What a store supplies to be tested, and what all of the tests use."""
 
+# ruff: noqa: ARG002 - what a store may leave out has the arguments of what it would supply
+
 from __future__ import annotations
 
 from collections.abc import Callable, Sequence
@@ -52,15 +54,15 @@ class Contract:
 
     # --- what a store may leave out: what needs it is skipped then --------------------------------
 
-    def commit_answers_lost(self, store: Any) -> AbstractContextManager[None]:  # noqa: ARG002
+    def commit_answers_lost(self, store: Any) -> AbstractContextManager[None]:
         """Let the answers to commits be lost in this block, whether they took place or not."""
         self.lacks("it does not say how the answer to a commit is lost (commit_answers_lost)")
 
-    def swallow_an_error(self, store: Any, session: Any) -> None:  # noqa: ARG002
+    def swallow_an_error(self, store: Any, session: Any) -> None:
         """Do what the database refuses, and go on as if nothing had happened."""
         self.lacks("it does not say how an operation fails (swallow_an_error)")
 
-    def end_the_transaction(self, store: Any, session: Any) -> None:  # noqa: ARG002
+    def end_the_transaction(self, store: Any, session: Any) -> None:
         """Commit or roll back by the native ``session``, as a handler must not."""
         self.lacks("it does not say how a handler ends a transaction (end_the_transaction)")
 

@@ -4,7 +4,9 @@
 import mongomock
 import pytest
 from ledger import Ledger, StockMove
+from pymongo import InsertOne, UpdateOne
 
+from eoconsumer import Message, Record
 from eoconsumer.errors import HandlerFailed
 from eoconsumer.stores.mongo import MongoStore
 from eoconsumer.testing.feed import feed
@@ -37,3 +39,25 @@ def test_a_move_that_fails_leaves_nothing_behind(ledger: Ledger) -> None:
 
 
 # --8<-- [end:failure]
+
+
+# --8<-- [start:writes]
+def writes(message: Message[StockMove]) -> list[object]:
+    move = message.value
+    added = {"$inc": {"quantity": move.quantity}}
+    return [
+        InsertOne(move.model_dump(), namespace="shop.ledger"),
+        UpdateOne({"_id": move.item}, added, upsert=True, namespace="shop.stock"),
+    ]
+
+
+def test_a_move_is_an_insert_and_an_increment() -> None:
+    message = Message(Record("stock-moves", 0, 41), StockMove(item="tea", quantity=3))
+
+    assert writes(message) == [
+        InsertOne({"item": "tea", "quantity": 3}, namespace="shop.ledger"),
+        UpdateOne({"_id": "tea"}, {"$inc": {"quantity": 3}}, upsert=True, namespace="shop.stock"),
+    ]
+
+
+# --8<-- [end:writes]
