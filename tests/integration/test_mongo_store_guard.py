@@ -19,6 +19,7 @@ from eoconsumer.errors import HandlerMisuse, TransientStoreError
 from eoconsumer.servers import MongoReplicaSet
 from eoconsumer.stores.mongo import MongoStore
 from eoconsumer.stores.mongo.guard import Guard, open_session
+from eoconsumer.stores.twins import finished
 
 Ledger = Collection[dict[str, Any]]
 
@@ -265,7 +266,7 @@ def test_pymongo_still_passes_the_guard_with_every_command_and_every_answer(
     seen: list[str] = []
     monkeypatch.setattr(Guard, "began", lambda _, command: seen.append(next(iter(command))))
     monkeypatch.setattr(Guard, "answered", lambda _, reply: seen.append(f"ok {reply['ok']:g}"))
-    session = open_session(store.client)
+    session = finished(open_session(store.client))
     session.guard.watch()
 
     store.database["ledger"].insert_one({}, session=session)

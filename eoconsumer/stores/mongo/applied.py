@@ -8,21 +8,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping, Sequence
+from collections.abc import AsyncIterator, Mapping, Sequence
 from typing import Any
 
 from bson.int64 import Int64
 from pymongo import UpdateOne
-from pymongo.collection import Collection
-from pymongo.database import Database
 
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.verify import Mark, Marker
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo.concerns import Document
-from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.driver import AnyCollection, OwnSession, outside
 from eoconsumer.stores.mongo.translation import translated
+from eoconsumer.stores.twins import answer, each
 
 #: The index by which the log is read.
 BY_OFFSET = ("group", "topic", "partition", "first")
@@ -31,41 +30,43 @@ BY_OFFSET = ("group", "topic", "partition", "first")
 class AppliedLog:
     """The applied-log of all groups."""
 
-    def __init__(self, collection: Collection[Document]) -> None:
+    def __init__(self, collection: AnyCollection) -> None:
         """Keep it in ``collection``."""
         self._collection = collection
 
-    def add(self, group: str, lines: Sequence[Applied], session: GuardedSession) -> None:
+    async def add(self, group: str, lines: Sequence[Applied], session: OwnSession) -> None:
         """Write ``lines``, each once: outside of a transaction a write may be repeated."""
         writes = [
             UpdateOne({"_id": _key(group, line)}, _document(group, line), upsert=True)
             for line in lines
         ]
         with translated("write the applied-log"):
-            self._collection.bulk_write(writes, ordered=False, session=session)
+            await answer(self._collection.bulk_write(writes, ordered=False, session=session))
 
-    def find(
+    async def find(
         self, group: str, partition: TopicPartition, first: int, upto: int
-    ) -> Iterator[Applied]:
+    ) -> AsyncIterator[Applied]:
         """Read the lines that reach into the offsets from ``first`` to ``upto``, by their first."""
         topic, number = partition
         place = {"group": group, "topic": topic, "partition": number}
         reach = {"first": {"$lt": Int64(upto)}, "upto": {"$gt": Int64(first)}}
         collection = self._collection
-        with translated("read the applied-log"), collection.database.client.start_session() as own:
-            for document in collection.find({**place, **reach}, sort=[("first", 1)], session=own):
-                yield _line(document)
+        with translated("read the applied-log"):
+            async with outside(collection.database.client) as own:
+                found = collection.find({**place, **reach}, sort=[("first", 1)], session=own)
+                async for document in each(found):
+                    yield _line(document)
 
 
-def marks(
-    database: Database[Document], marker: Marker, partition: TopicPartition, first: int, upto: int
-) -> Iterator[Mark]:
+async def marks(
+    database: Any, marker: Marker, partition: TopicPartition, first: int, upto: int
+) -> AsyncIterator[Mark]:
     """Read the marks of a user's rows in the order of their offsets.
 
     Raises ``ConfigurationError`` where there is no such collection.
     """
     with translated("list its collections"):
-        there = database.list_collection_names(authorizedCollections=True)
+        there = await answer(database.list_collection_names(authorizedCollections=True))
     if marker.collection not in there:
         raise ConfigurationError(
             f"The database {database.name} has no collection {marker.collection!r}; nothing was "
@@ -81,10 +82,13 @@ def marks(
         {"$sort": {marker.offset: 1}},
         {"$project": {"_id": False, **shown}},
     ]
-    with translated("read the rows"), database.client.start_session() as own:
-        # Without an index on the three fields the server sorts on its disk.
-        for row in database[marker.collection].aggregate(steps, session=own, allowDiskUse=True):
-            yield Mark(int(row["offset"]), row.get("order"), _hashable(row.get("line")))
+    rows = database[marker.collection]
+    with translated("read the rows"):
+        async with outside(database.client) as own:
+            # Without an index on the three fields the server sorts on its disk.
+            found = await answer(rows.aggregate(steps, session=own, allowDiskUse=True))
+            async for row in each(found):
+                yield Mark(int(row["offset"]), row.get("order"), _hashable(row.get("line")))
 
 
 def _key(group: str, line: Applied) -> Document:

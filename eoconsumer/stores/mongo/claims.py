@@ -14,7 +14,7 @@ from eoconsumer.core.positions import Claims, Start
 from eoconsumer.errors import StoreError, TransientStoreError
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo.concerns import DURABLE, Document
-from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.driver import OwnSession, outside
 from eoconsumer.stores.mongo.quarantine import Quarantine
 from eoconsumer.stores.mongo.rows import VERSION, Rows, position
 from eoconsumer.stores.mongo.translation import (
@@ -22,6 +22,7 @@ from eoconsumer.stores.mongo.translation import (
     OUT_OF_TIME,
     translated,
 )
+from eoconsumer.stores.twins import answer
 
 log = logging.getLogger(__name__)
 
@@ -37,9 +38,7 @@ Starts = Mapping[TopicPartition, Start]
 class Claimer:
     """Claims rows for one reader."""
 
-    def __init__(
-        self, rows: Rows, quarantine: Quarantine, owner: str, session: GuardedSession
-    ) -> None:
+    def __init__(self, rows: Rows, quarantine: Quarantine, owner: str, session: OwnSession) -> None:
         """Claim for ``owner``; its writes and reads go through ``session``."""
         self._rows = rows
         self._quarantine = quarantine
@@ -50,13 +49,13 @@ class Claimer:
         # Of owners that did not let go: they may have died inside a transaction.
         self._formers: set[bytes] = set()
 
-    def claim(self, partitions: Sequence[TopicPartition], starts: Starts) -> Claims:
+    async def claim(self, partitions: Sequence[TopicPartition], starts: Starts) -> Claims:
         """Raise the epochs, own the rows, and return what is ours afterwards."""
         if not partitions:  # a cooperative rebalance may assign nothing
             return Claims({})
-        if not self._take(partitions, starts):
-            self._free(partitions, starts)
-        documents = self._read(partitions)
+        if not await self._take(partitions, starts):
+            await self._free(partitions, starts)
+        documents = await self._read(partitions)
         rows = self._rows.by_partition(documents)
         ours = {key: row for key, row in rows.items() if row.get("owner") == self._owner}
         if taken := [key for key in partitions if key in rows.keys() - ours.keys() - starts.keys()]:
@@ -66,21 +65,21 @@ class Claimer:
         self._formers.discard(self._lsid)
         known = {d["_id"]["topic"]: d["partitions"] for d in documents if "partitions" in d}
         # Behind the claim: what a former owner still commits after this is refused.
-        held = self._quarantine.keys(self._session) if ours else {}
+        held = await self._quarantine.keys(self._session) if ours else {}
         positions = {
             key: replace(position(row), quarantined=held.get(key, frozenset()))
             for key, row in ours.items()
         }
         return Claims(positions, known)
 
-    def _read(self, partitions: Iterable[TopicPartition]) -> list[Document]:
+    async def _read(self, partitions: Iterable[TopicPartition]) -> list[Document]:
         """Read behind our own write, as the majority has it: what is ours here, stays ours."""
         keys = [self._rows.key(partition) for partition in partitions]
         topics = {partition.topic for partition in partitions}
         keys += [self._rows.topic_key(topic) for topic in topics]
-        return self._rows.documents(keys, self._session)
+        return await self._rows.documents(keys, self._session)
 
-    def _take(self, partitions: Sequence[TopicPartition], starts: Starts) -> bool:
+    async def _take(self, partitions: Sequence[TopicPartition], starts: Starts) -> bool:
         """Claim in one command; return False if an open transaction holds one of the rows.
 
         The rows before that one are claimed by then: an update of many is not atomic.
@@ -94,7 +93,7 @@ class Claimer:
         collection = self._rows.collection
         try:
             with translated("claim partitions"):
-                reply = self._command(
+                reply = await self._command(
                     "update",
                     collection.name,
                     updates=updates,
@@ -114,9 +113,12 @@ class Claimer:
         # A write concern error is no news: the read that follows waits for the majority.
         return True
 
-    def _command(self, name: str, value: Any, **arguments: Any) -> Document:
+    async def _command(self, name: str, value: Any, **arguments: Any) -> Document:
         database = self._rows.collection.database
-        return database.command(name, value, session=self._session, **arguments)
+        reply: Document = await answer(
+            database.command(name, value, session=self._session, **arguments)
+        )
+        return reply
 
     def _owned(self) -> Document:
         # A version that does not know leader epochs has moved positions without them.
@@ -160,7 +162,7 @@ class Claimer:
 
     # --- former owners ----------------------------------------------------------------------
 
-    def end_formers(self) -> None:
+    async def end_formers(self) -> None:
         """End the sessions of owners that did not let go, since what they wrote is in our way.
 
         1. A process dies in a transaction in which the handler has written, and which has not
@@ -169,16 +171,16 @@ class Claimer:
         """
         formers, self._formers = self._formers, set()
         for lsid in formers:
-            self._end(lsid, "unknown")
+            await self._end(lsid, "unknown")
 
-    def _free(self, partitions: Sequence[TopicPartition], starts: Starts) -> None:
+    async def _free(self, partitions: Sequence[TopicPartition], starts: Starts) -> None:
         """Claim what is left, session by session; end those that hold their rows.
 
         1. A process is killed, or stopped, in a transaction that has advanced. 2. The server
         keeps that transaction, and its hold on the row, for a minute. 3. Kafka gives the
         partition to us. A live owner that merely lost the partition lets us in at once.
         """
-        rows = self._rows.find(partitions, self._session)
+        rows = await self._rows.find(partitions, self._session)
         left: dict[bytes | None, list[TopicPartition]] = defaultdict(list)
         for key in partitions:
             row = rows.get(key, {})
@@ -186,25 +188,24 @@ class Claimer:
                 left[row.get("lsid")].append(key)
         for lsid, keys in left.items():
             theirs = {key: start for key, start in starts.items() if key in keys}
-            if self._take(keys, theirs):
+            if await self._take(keys, theirs):
                 continue
             if lsid is not None and lsid != self._lsid:
-                self._end(lsid, rows[keys[0]].get("owner", ""), keys)
-            if not self._take(keys, theirs):
+                await self._end(lsid, rows[keys[0]].get("owner", ""), keys)
+            if not await self._take(keys, theirs):
                 raise TransientStoreError(
                     f"{keys[0]} is held by an open transaction; it was not claimed. The server "
                     "ends that transaction after transactionLifetimeLimitSeconds."
                 )
 
-    def _end(self, lsid: bytes, owner: str, keys: Sequence[TopicPartition] = ()) -> None:
+    async def _end(self, lsid: bytes, owner: str, keys: Sequence[TopicPartition] = ()) -> None:
         held = ", ".join(map(str, keys)) or "documents of the handler"
         client = self._rows.collection.database.client
         try:
-            with (
-                translated("end the session of a former owner"),
-                client.start_session() as outside,  # ours may be in a transaction
-            ):
-                client.admin.command("killSessions", [{"id": lsid}], session=outside)
+            with translated("end the session of a former owner"):
+                async with outside(client) as session:  # ours may be in a transaction
+                    kill = client.admin.command("killSessions", [{"id": lsid}], session=session)
+                    await answer(kill)
         except StoreError as error:  # the session of another database user is not ours to end
             log.warning("Could not end the session of %s, which holds %s: %s", owner, held, error)
         else:

@@ -3,23 +3,23 @@
 from __future__ import annotations
 
 from contextvars import ContextVar
-from typing import Any, TypeAlias
+from typing import Any, TypeAlias, TypeVar
 
 from bson.codec_options import CodecOptions
 from pymongo import ReadPreference, WriteConcern
 from pymongo.client_session_shared import TransactionOptions
-from pymongo.collection import Collection
-from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 
 Document: TypeAlias = dict[str, Any]
+#: A database of any of the drivers.
+D = TypeVar("D", bound=Any)
 
 #: How long a write waits for the majority before the answer is "nobody knows yet".
 MAJORITY_SECONDS = 10.0
 #: How long a read of positions may take.
 READ_SECONDS = 5.0
 
-#: Whether this thread is inside of a transaction, as far as bound sessions are concerned.
+#: Whether this thread or task is inside of a transaction, as far as bound sessions are concerned.
 inside: ContextVar[bool] = ContextVar("inside", default=False)
 
 
@@ -51,16 +51,17 @@ def is_mock(client: object) -> bool:
     return type(client).__module__.partition(".")[0] == "mongomock"
 
 
-def durable_database(database: Database[Document]) -> Database[Document]:
+def durable_database(database: D) -> D:
     """Return ``database`` with majority writes, majority reads, and the primary."""
     if is_mock(database.client):
         return database
-    return database.with_options(
+    durable: D = database.with_options(
         read_preference=ReadPreference.PRIMARY, write_concern=DURABLE, read_concern=COMMITTED
     )
+    return durable
 
 
-def own_collection(database: Database[Document], name: str) -> Collection[Document]:
+def own_collection(database: Any, name: str) -> Any:
     """Return a collection of the store itself; the user's codec options do not apply to it."""
     if is_mock(database.client):
         return database[name]

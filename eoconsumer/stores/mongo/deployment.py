@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Awaitable, Callable, Iterator, Mapping
 from contextlib import contextmanager
+from typing import Any
 
 import pymongo
-from pymongo.database import Database
 from pymongo.errors import (
     ConnectionFailure,
     OperationFailure,
@@ -19,6 +19,7 @@ from eoconsumer.stores.mongo.applied import BY_OFFSET
 from eoconsumer.stores.mongo.concerns import Document, is_mock
 from eoconsumer.stores.mongo.letters import PLACE
 from eoconsumer.stores.mongo.translation import NAMESPACE_EXISTS, UNAUTHORIZED, summary
+from eoconsumer.stores.twins import answer
 
 #: How long a start waits for a primary.
 SERVER_SECONDS = 5.0
@@ -39,7 +40,7 @@ class Deployment:
 
     def __init__(
         self,
-        database: Database[Document],
+        database: Any,
         offsets: str,
         dead_letters: str,
         quarantine: str,
@@ -54,7 +55,7 @@ class Deployment:
         self._applied = applied
 
     @property
-    def checks(self) -> Mapping[str, Callable[[], str]]:
+    def checks(self) -> Mapping[str, Callable[[], Awaitable[str]]]:
         """Each returns what is right, or raises ``ConfigurationError`` with what to do."""
         return {
             "replica set": self.replica_set,
@@ -63,7 +64,7 @@ class Deployment:
             "privileges": self.privileges,
         }
 
-    def replica_set(self) -> str:
+    async def replica_set(self) -> str:
         """Find a primary within ``SERVER_SECONDS``, and a replica set behind it."""
         if is_mock(self._database.client):
             raise ConfigurationError(
@@ -72,7 +73,7 @@ class Deployment:
                 "eoconsumer.testing.feed.feed. To consume, connect to a real replica set: "
                 "eoconsumer.servers.MongoReplicaSet starts one."
             )
-        hello = self._hello()
+        hello = await self._hello()
         if name := hello.get("setName"):
             return f"replica set {name}, primary {hello.get('primary')}"
         if hello.get("msg") == "isdbgrid":
@@ -81,10 +82,10 @@ class Deployment:
             f"The MongoDB server is a standalone, not a replica set; nothing was consumed. {HOW_TO}"
         )
 
-    def version(self) -> str:
+    async def version(self) -> str:
         """Refuse servers whose transactions have known faults."""
         with self._reachable():
-            info = self._admin.command("buildInfo")
+            info = await answer(self._admin.command("buildInfo"))
         if tuple(info["versionArray"][:3]) < OLDEST:
             raise ConfigurationError(
                 f"MongoDB {info['version']} is too old; nothing was consumed. "
@@ -92,9 +93,9 @@ class Deployment:
             )
         return f"MongoDB {info['version']}"
 
-    def members(self) -> str:
+    async def members(self) -> str:
         """Refuse an arbiter beside two data nodes: no majority is left when one of them is down."""
-        hello = self._hello()
+        hello = await self._hello()
         data = [*hello.get("hosts", ()), *hello.get("passives", ())]
         if hello.get("arbiters") and len(data) <= 2:
             raise ConfigurationError(
@@ -104,10 +105,11 @@ class Deployment:
             )
         return f"{len(data)} data nodes"
 
-    def privileges(self) -> str:
+    async def privileges(self) -> str:
         """Refuse a user that may not do what the store does, naming what is missing."""
         with self._reachable():
-            login = self._database.command("connectionStatus", showPrivileges=True)["authInfo"]
+            status = self._database.command("connectionStatus", showPrivileges=True)
+            login = (await answer(status))["authInfo"]
         if not login["authenticatedUsers"]:
             return "no login"
         missing = [
@@ -123,39 +125,43 @@ class Deployment:
             )
         return f"user {login['authenticatedUsers'][0]['user']}"
 
-    def make_collections(self) -> None:
+    async def make_collections(self) -> None:
         """Make what is not there yet; others may do the same at the same time."""
         with self._reachable():
             # Made here, since a collection made within a transaction conflicts with others.
-            there = self._database.list_collection_names(authorizedCollections=True)
+            there = await answer(self._database.list_collection_names(authorizedCollections=True))
             for name in {*self._collections} - {*there}:
                 try:
-                    self._database.create_collection(name, check_exists=False)
+                    await answer(self._database.create_collection(name, check_exists=False))
                 except OperationFailure as error:
                     if error.code != NAMESPACE_EXISTS:
                         raise
             letters = self._database[self._dead_letters]
             if self._dead_letters not in there:
-                letters.create_index([(field, 1) for field in PLACE], name="place")
+                await answer(letters.create_index([(field, 1) for field in PLACE], name="place"))
             if self._quarantine not in there:  # which letters of a key are left
-                letters.create_index([(field, 1) for field in (*PLACE[:3], "key")], name="key")
+                by_key = [(field, 1) for field in (*PLACE[:3], "key")]
+                await answer(letters.create_index(by_key, name="key"))
             if self._applied not in there:
                 by_offset = [(field, 1) for field in BY_OFFSET]
-                self._database[self._applied].create_index(by_offset, name="offsets")
+                applied = self._database[self._applied]
+                await answer(applied.create_index(by_offset, name="offsets"))
 
-    def lifetime_seconds(self) -> float:
+    async def lifetime_seconds(self) -> float:
         """Return how long the server lets a transaction live; its default where it is secret."""
         try:
-            reply = self._admin.command("getParameter", transactionLifetimeLimitSeconds=1)
+            asked = self._admin.command("getParameter", transactionLifetimeLimitSeconds=1)
+            reply = await answer(asked)
             return float(reply["transactionLifetimeLimitSeconds"])
         except OperationFailure:
             return DEFAULT_LIFETIME_SECONDS
 
     # ----------------------------------------------------------------------------------------
 
-    def _hello(self) -> Document:
+    async def _hello(self) -> Document:
         with self._reachable(), pymongo.timeout(SERVER_SECONDS):
-            return self._admin.command("hello")
+            hello: Document = await answer(self._admin.command("hello"))
+        return hello
 
     def _allowed(self, privileges: list[Document], collection: str, action: str) -> bool:
         def covers(resource: Document) -> bool:

@@ -11,14 +11,15 @@ change.
 from __future__ import annotations
 
 from collections.abc import Mapping, MutableMapping
-from typing import Any, NoReturn, cast
+from typing import Any, NoReturn
 
-from pymongo import MongoClient
+from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.client_session import ClientSession
 
 from eoconsumer.errors import HandlerMisuse, StoreError, TransientStoreError
-from eoconsumer.stores.mongo.concerns import TRANSACTION, Document
+from eoconsumer.stores.mongo.concerns import TRANSACTION
 from eoconsumer.stores.mongo.translation import TRANSIENT
+from eoconsumer.stores.twins import answer
 
 
 class Guard:
@@ -64,6 +65,11 @@ class Guard:
         self._unanswered = 0
         self.doom(TransientStoreError("The connection was lost within the transaction: try again."))
 
+    def forbid(self, what: str) -> None:
+        """Refuse ``what`` inside of the consumer's transaction."""
+        if self.watching:
+            self.refuse(what)
+
     def refuse(self, what: str) -> NoReturn:
         """Raise at once what the handler must not do with its session."""
         misuse = HandlerMisuse(
@@ -88,24 +94,23 @@ class Guard:
 class GuardedSession(ClientSession):
     """A session of pymongo, used like any other, that will not be ended by a handler."""
 
+    # No base for both twins: with a second one, a session of pymongo could not become one of these.
     guard: Guard
+    _bound: Any
 
     def start_transaction(self, *args: Any, **kwargs: Any) -> Any:
         """Refused inside of the consumer's transaction."""
-        if self.guard.watching:
-            self.guard.refuse("start_transaction")
+        self.guard.forbid("start_transaction")
         return super().start_transaction(*args, **kwargs)
 
     def commit_transaction(self) -> None:
         """Refused inside of the consumer's transaction."""
-        if self.guard.watching:
-            self.guard.refuse("commit_transaction")
+        self.guard.forbid("commit_transaction")
         super().commit_transaction()
 
     def abort_transaction(self) -> None:
         """Refused inside of the consumer's transaction."""
-        if self.guard.watching:
-            self.guard.refuse("abort_transaction")
+        self.guard.forbid("abort_transaction")
         super().abort_transaction()
 
     def _end_session(self, lock: bool) -> None:  # noqa: ARG002 - pymongo's signature
@@ -126,20 +131,114 @@ class GuardedSession(ClientSession):
         if self.guard.watching:
             self.guard.disconnected()
 
+    # --- what the store itself may do ---------------------------------------------------------
 
-def open_session(client: MongoClient[Document]) -> GuardedSession:
+    def begin_ours(self) -> None:
+        """Begin the consumer's transaction: all writes are inside, also without ``session=``."""
+        ClientSession.start_transaction(self)
+        self._bound = self.bind(end_session=False)
+        self._bound.__enter__()
+
+    def leave_ours(self) -> None:
+        """Let writes without ``session=`` be outside again."""
+        self._bound.__exit__(None, None, None)
+
+    def commit_ours(self) -> None:
+        """Commit the consumer's transaction."""
+        ClientSession.commit_transaction(self)
+
+    def abort_ours(self) -> None:
+        """Roll the consumer's transaction back."""
+        ClientSession.abort_transaction(self)
+
+    def end_ours(self) -> None:
+        """End the session for good; a transaction that is open is rolled back."""
+        ClientSession._end_session(self, lock=True)
+
+
+class AsyncGuardedSession(AsyncClientSession):
+    """The same for PyMongo Async."""
+
+    guard: Guard
+    _bound: Any
+
+    async def start_transaction(self, *args: Any, **kwargs: Any) -> Any:
+        """Refused inside of the consumer's transaction."""
+        self.guard.forbid("start_transaction")
+        return await super().start_transaction(*args, **kwargs)
+
+    async def commit_transaction(self) -> None:
+        """Refused inside of the consumer's transaction."""
+        self.guard.forbid("commit_transaction")
+        await super().commit_transaction()
+
+    async def abort_transaction(self) -> None:
+        """Refused inside of the consumer's transaction."""
+        self.guard.forbid("abort_transaction")
+        await super().abort_transaction()
+
+    async def _end_session(self, lock: bool) -> None:  # noqa: ARG002 - pymongo's signature
+        self.guard.refuse("end_session")
+
+    def _apply_to(self, command: MutableMapping[str, Any], *args: Any, **kwargs: Any) -> None:
+        if self.guard.watching:
+            self.guard.began(command)
+        super()._apply_to(command, *args, **kwargs)
+
+    def _process_response(self, reply: Mapping[str, Any]) -> None:
+        super()._process_response(reply)
+        if self.guard.watching:
+            self.guard.answered(reply)
+
+    async def _unpin(self) -> None:
+        await super()._unpin()
+        if self.guard.watching:
+            self.guard.disconnected()
+
+    # --- what the store itself may do ---------------------------------------------------------
+
+    async def begin_ours(self) -> None:
+        """Begin the consumer's transaction: all writes are inside, also without ``session=``."""
+        await AsyncClientSession.start_transaction(self)
+        self._bound = self.bind(end_session=False)
+        await self._bound.__aenter__()
+
+    async def leave_ours(self) -> None:
+        """Let writes without ``session=`` be outside again."""
+        await self._bound.__aexit__(None, None, None)
+
+    async def commit_ours(self) -> None:
+        """Commit the consumer's transaction."""
+        await AsyncClientSession.commit_transaction(self)
+
+    async def abort_ours(self) -> None:
+        """Roll the consumer's transaction back."""
+        await AsyncClientSession.abort_transaction(self)
+
+    async def end_ours(self) -> None:
+        """End the session for good; a transaction that is open is rolled back."""
+        await AsyncClientSession._end_session(self, lock=True)
+
+
+async def open_session(client: Any) -> Any:
     """Open a causally consistent session whose transactions are guarded."""
-    session = client.start_session(causal_consistency=True, default_transaction_options=TRANSACTION)
-    session.__class__ = GuardedSession
-    guarded = cast(GuardedSession, session)
-    guarded.guard = Guard()
-    return guarded
+    session = await answer(
+        client.start_session(causal_consistency=True, default_transaction_options=TRANSACTION)
+    )
+    if isinstance(session, ClientSession):
+        return guarded(session, GuardedSession)
+    if isinstance(session, AsyncClientSession):
+        return guarded(session, AsyncGuardedSession)
+    from eoconsumer.stores.mongo.motor import guarded_motor  # motor may not be installed
+
+    return guarded_motor(session)
 
 
-def end_session(session: GuardedSession) -> None:
-    """End ``session`` for good; a transaction that is open is rolled back."""
-    session.guard.watching = False
-    ClientSession._end_session(session, lock=True)
+def guarded(session: Any, kind: type) -> Any:
+    """Return ``session`` as one of ``kind``, which has a guard."""
+    session.__class__ = kind
+    session.guard = Guard()
+    return session
 
 
 def swallowed(what: str) -> HandlerMisuse:

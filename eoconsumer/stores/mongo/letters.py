@@ -10,15 +10,15 @@ from typing import Any
 from bson.errors import InvalidId
 from bson.int64 import Int64
 from bson.objectid import ObjectId
-from pymongo.collection import Collection
 
 from eoconsumer.core.letters import DeadLetter, Failure, Letter, Selection
 from eoconsumer.errors import LetterGone
 from eoconsumer.message import Record
 from eoconsumer.redact import redact_url
 from eoconsumer.stores.mongo.concerns import READ_SECONDS, Document
-from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.driver import AnyCollection, OwnSession
 from eoconsumer.stores.mongo.translation import translated
+from eoconsumer.stores.twins import answer
 
 #: A document holds 16 MB; the message must fit beside its error.
 MOST_TEXT = 100_000
@@ -29,46 +29,50 @@ PLACE = ("group", "topic", "partition", "offset", "_id")
 class Letters:
     """The dead letters of all groups."""
 
-    def __init__(self, collection: Collection[Document]) -> None:
+    def __init__(self, collection: AnyCollection) -> None:
         """Keep them in ``collection``."""
         self.collection = collection
 
-    def find(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
+    async def find(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
         """Return letters that the majority has, in their order; see the protocol."""
         try:
             wanted = {**_query(which), **({} if after is None else _behind(after))}
         except InvalidId:  # of another store, or mistyped: there is no such letter
             return []
         with translated("read dead letters"):
-            found = self.collection.find(
+            cursor = self.collection.find(
                 wanted,
                 sort=[(field, 1) for field in PLACE],
                 limit=limit,
                 max_time_ms=int(READ_SECONDS * 1000),
                 allow_disk_use=True,  # a collection of an older version has a shorter index
-            ).to_list()
-        return [_letter(each) for each in found]
+            )
+            return [_letter(found) for found in await answer(cursor.to_list())]
 
-    def add(self, group: str, letters: Sequence[DeadLetter], session: GuardedSession) -> None:
+    async def add(self, group: str, letters: Sequence[DeadLetter], session: OwnSession) -> None:
         """Write ``letters``."""
         documents = [_document(group, letter) for letter in letters]
         with translated("write dead letters"):
-            self.collection.insert_many(documents, session=session)
+            await answer(self.collection.insert_many(documents, session=session))
 
-    def remove(self, letter: Letter, session: GuardedSession) -> None:
+    async def remove(self, letter: Letter, session: OwnSession) -> None:
         """Remove ``letter``; raises ``LetterGone``, or meets a write conflict."""
         with translated("remove a dead letter"):
-            removed = self.collection.delete_one({"_id": ObjectId(letter.id)}, session=session)
+            removed = await answer(
+                self.collection.delete_one({"_id": ObjectId(letter.id)}, session=session)
+            )
         if not removed.deleted_count:
             raise LetterGone(f"The dead letter {letter} is gone: it was applied or dropped.")
 
-    def note_failure(self, letter: Letter, error: BaseException, session: GuardedSession) -> None:
+    async def note_failure(self, letter: Letter, error: BaseException, session: OwnSession) -> None:
         """Note one more attempt, and its error."""
         with translated("update a dead letter"):
-            self.collection.update_one(
-                {"_id": ObjectId(letter.id)},
-                {"$set": {"error": _failure(error)}, "$inc": {"attempts": 1}},
-                session=session,
+            await answer(
+                self.collection.update_one(
+                    {"_id": ObjectId(letter.id)},
+                    {"$set": {"error": _failure(error)}, "$inc": {"attempts": 1}},
+                    session=session,
+                )
             )
 
 

@@ -18,44 +18,43 @@ from collections.abc import Iterable, Sequence
 
 from bson.max_key import MaxKey
 from pymongo import UpdateOne
-from pymongo.collection import Collection
 
 from eoconsumer.core.letters import DeadLetter, Hold
 from eoconsumer.errors import QuarantineLifted
 from eoconsumer.message import MessageKey, TopicPartition
 from eoconsumer.stores.mongo.concerns import READ_SECONDS, Document
-from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.driver import AnyCollection, OwnSession
 from eoconsumer.stores.mongo.letters import base64
 from eoconsumer.stores.mongo.translation import translated
+from eoconsumer.stores.twins import answer
 
 
 class Quarantine:
     """The keys of one group that are in quarantine."""
 
-    def __init__(
-        self, rows: Collection[Document], letters: Collection[Document], group: str
-    ) -> None:
+    def __init__(self, rows: AnyCollection, letters: AnyCollection, group: str) -> None:
         """Keep them in ``rows``; ``letters`` are what they are there for."""
         self._rows = rows
         self._letters = letters
         self._group = group
 
-    def keys(self, session: GuardedSession) -> dict[TopicPartition, frozenset[bytes]]:
+    async def keys(self, session: OwnSession) -> dict[TopicPartition, frozenset[bytes]]:
         """Return all keys, by partition, from behind our own last write."""
         first, behind = {"group": self._group}, {"group": self._group, "topic": MaxKey()}
         with translated("read the keys in quarantine"):
-            found = self._rows.find(
+            cursor = self._rows.find(
                 {"_id": {"$gt": first, "$lt": behind}},
                 {"_id": 1},
                 session=session,
                 max_time_ms=int(READ_SECONDS * 1000),
-            ).to_list()
+            )
+            found = await answer(cursor.to_list())
         keys: dict[TopicPartition, set[bytes]] = defaultdict(set)
         for id in (document["_id"] for document in found):
             keys[TopicPartition(id["topic"], id["partition"])].add(bytes(id["key"]))
         return {partition: frozenset(those) for partition, those in keys.items()}
 
-    def hold(self, letters: Sequence[DeadLetter], session: GuardedSession) -> None:
+    async def hold(self, letters: Sequence[DeadLetter], session: OwnSession) -> None:
         """Put keys in, and check those that letters wait for; writes a row for each of both.
 
         Raises ``QuarantineLifted`` naming the keys that are not there any more.
@@ -74,29 +73,31 @@ class Quarantine:
             for key, count in counts.items()
         ]
         with translated("put keys into quarantine"):
-            done = self._rows.bulk_write(writes, ordered=False, session=session)
+            done = await answer(self._rows.bulk_write(writes, ordered=False, session=session))
         if done.matched_count + done.upserted_count < len(writes):
-            raise QuarantineLifted(self._free(counts, session))
+            raise QuarantineLifted(await self._free(counts, session))
 
-    def lift(self, key: MessageKey, session: GuardedSession) -> bool:
+    async def lift(self, key: MessageKey, session: OwnSession) -> bool:
         """Take ``key`` out if nothing of it is left; return whether it is out."""
         row, (topic, partition) = {"_id": self._id(key)}, key.partition
         place = {"group": self._group, "topic": topic, "partition": partition}
         with translated("lift a quarantine"):
-            if self._rows.find_one(row, session=session) is None:
+            if await answer(self._rows.find_one(row, session=session)) is None:
                 return True
             left = {**place, "key": base64(key.key)}
-            if self._letters.find_one(left, {"_id": 1}, session=session) is not None:
+            letter = await answer(self._letters.find_one(left, {"_id": 1}, session=session))
+            if letter is not None:
                 return False
-            self._rows.delete_one(row, session=session)
+            await answer(self._rows.delete_one(row, session=session))
         return True
 
-    def _free(self, keys: Iterable[MessageKey], session: GuardedSession) -> list[MessageKey]:
+    async def _free(self, keys: Iterable[MessageKey], session: OwnSession) -> list[MessageKey]:
         with translated("read the keys in quarantine"):
             return [
                 key
                 for key in keys
-                if self._rows.find_one({"_id": self._id(key)}, session=session) is None
+                if await answer(self._rows.find_one({"_id": self._id(key)}, session=session))
+                is None
             ]
 
     def _id(self, key: MessageKey) -> Document:

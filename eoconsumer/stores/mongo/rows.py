@@ -16,14 +16,14 @@ import pymongo
 from bson.int64 import Int64
 from bson.max_key import MaxKey
 from pymongo import UpdateOne
-from pymongo.collection import Collection
 
 from eoconsumer.core.positions import Identity, Move, Position
 from eoconsumer.errors import Fenced
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo.concerns import READ_SECONDS, Document
-from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.driver import AnyCollection, OwnSession
 from eoconsumer.stores.mongo.translation import translated
+from eoconsumer.stores.twins import answer
 
 VERSION = 2
 
@@ -34,7 +34,7 @@ RELEASE_SECONDS = 2.0
 class Rows:
     """The rows of one group."""
 
-    def __init__(self, collection: Collection[Document], group: str) -> None:
+    def __init__(self, collection: AnyCollection, group: str) -> None:
         """Read and write those rows of ``collection`` that belong to ``group``."""
         self.collection = collection
         self.group = group
@@ -48,34 +48,36 @@ class Rows:
         """Return the ``_id`` of the row that remembers the number of partitions of ``topic``."""
         return {"group": self.group, "topic": topic}
 
-    def find(
-        self, partitions: Iterable[TopicPartition], session: GuardedSession
+    async def find(
+        self, partitions: Iterable[TopicPartition], session: OwnSession
     ) -> dict[TopicPartition, Document]:
         """Return the rows there are: in a transaction its snapshot, else never an old state."""
         keys = [self.key(partition) for partition in partitions]
-        return self.by_partition(self.documents(keys, session))
+        return self.by_partition(await self.documents(keys, session))
 
-    def all(self, session: GuardedSession) -> dict[TopicPartition, Document]:
+    async def all(self, session: OwnSession) -> dict[TopicPartition, Document]:
         """Return all rows of the group: a range of ``_id``, whose first field is the group."""
         first, behind = {"group": self.group}, {"group": self.group, "topic": MaxKey()}
         with translated("read positions"):
-            found = self.collection.find(
+            cursor = self.collection.find(
                 {"_id": {"$gt": first, "$lt": behind}},
                 session=session,
                 max_time_ms=int(READ_SECONDS * 1000),
-            ).to_list()
-        return self.by_partition(found)
+            )
+            return self.by_partition(await answer(cursor.to_list()))
 
-    def documents(self, keys: Sequence[Document], session: GuardedSession) -> list[Document]:
+    async def documents(self, keys: Sequence[Document], session: OwnSession) -> list[Document]:
         """Return the documents with these ``_id``, from the primary, as the majority has them."""
         limit = int(READ_SECONDS * 1000)
         with translated("read positions"):
-            return self.collection.find(
+            cursor = self.collection.find(
                 {"_id": {"$in": keys}},
                 session=session,
                 max_time_ms=limit,
                 batch_size=len(keys) + 1,  # all in one round trip
-            ).to_list()
+            )
+            documents: list[Document] = await answer(cursor.to_list())
+        return documents
 
     @staticmethod
     def by_partition(documents: Iterable[Document]) -> dict[TopicPartition, Document]:
@@ -87,7 +89,7 @@ class Rows:
             if "partition" in key
         }
 
-    def advance(self, moves: Sequence[Move], session: GuardedSession) -> None:
+    async def advance(self, moves: Sequence[Move], session: OwnSession) -> None:
         """Write all positions in one command, each only where epoch and position are ours.
 
         Raises ``Fenced`` naming the others. The rows are compared in the command that writes
@@ -113,22 +115,21 @@ class Rows:
             for move in moves
         ]
         with translated("advance the positions"):
-            matched = self.collection.bulk_write(
-                writes, ordered=False, session=session
-            ).matched_count
-        if matched != len(moves):
-            raise Fenced(self._fenced(moves, len(moves) - matched, session))
+            done = await answer(self.collection.bulk_write(writes, ordered=False, session=session))
+        if done.matched_count != len(moves):
+            missing = len(moves) - done.matched_count
+            raise Fenced(await self._fenced(moves, missing, session))
 
-    def _fenced(
-        self, moves: Sequence[Move], missing: int, session: GuardedSession
+    async def _fenced(
+        self, moves: Sequence[Move], missing: int, session: OwnSession
     ) -> list[TopicPartition]:
-        rows = self.find((move.partition for move in moves), session)
+        rows = await self.find((move.partition for move in moves), session)
         gone = [move.partition for move in moves if not _stands_at(rows.get(move.partition), move)]
         # 1. a commit's answer was lost, 2. the batch is done again, 3. the commit lands after all:
         # then a row stands where we wanted it and yet this write did not match. Name them all.
         return gone if len(gone) >= missing else [move.partition for move in moves]
 
-    def release(self, moves: Sequence[Move], session: GuardedSession) -> None:
+    async def release(self, moves: Sequence[Move], session: OwnSession) -> None:
         """Note in the rows that are still ours that their owner is gone."""
         writes = [
             UpdateOne(
@@ -139,7 +140,7 @@ class Rows:
         ]
         if writes:
             with translated("release positions"), pymongo.timeout(RELEASE_SECONDS):
-                self.collection.bulk_write(writes, ordered=False, session=session)
+                await answer(self.collection.bulk_write(writes, ordered=False, session=session))
 
 
 def position(row: Mapping[str, Any]) -> Position:

@@ -1,12 +1,14 @@
-"""A reader's session with MongoDB."""
+"""A reader's session with MongoDB.
+
+``AsyncMongoSession`` has the logic, for every driver; ``MongoSession`` is the same for threads.
+"""
 
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from typing import Any
+from typing import Any, Self
 
 from pymongo.client_session import ClientSession
-from pymongo.collection import Collection
 
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.letters import DeadLetter, Letter
@@ -15,12 +17,12 @@ from eoconsumer.errors import HandlerMisuse
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo.applied import AppliedLog
 from eoconsumer.stores.mongo.claims import Claimer
-from eoconsumer.stores.mongo.concerns import Document
-from eoconsumer.stores.mongo.guard import end_session, open_session
+from eoconsumer.stores.mongo.driver import AnyCollection, OwnSession
+from eoconsumer.stores.mongo.guard import open_session
 from eoconsumer.stores.mongo.letters import Letters
 from eoconsumer.stores.mongo.quarantine import Quarantine
 from eoconsumer.stores.mongo.rows import Rows, position
-from eoconsumer.stores.mongo.transaction import MongoTransaction
+from eoconsumer.stores.mongo.transaction import AsyncMongoTransaction, MongoTransaction
 from eoconsumer.stores.mongo.translation import (
     INVALID_OPTIONS,
     culprit,
@@ -31,90 +33,110 @@ from eoconsumer.stores.mongo.translation import (
     translated,
 )
 from eoconsumer.stores.mongo.writes import Writes
+from eoconsumer.stores.twins import answer, finished
 
 
-class MongoSession:
-    """One long-lived session of pymongo, so that the rows can name it as their owner's."""
+class AsyncMongoSession:
+    """One long-lived session of a driver, so that the rows can name it as their owner's."""
 
     def __init__(
         self,
-        offsets: Collection[Document],
+        session: OwnSession,
+        offsets: AnyCollection,
         letters: Letters,
-        quarantine: Collection[Document],
+        quarantine: AnyCollection,
         applied: AppliedLog,
         group: str,
         owner: str,
     ) -> None:
-        """Open for the reader ``owner`` of ``group``."""
-        with translated("open a session"):
-            self._session = open_session(offsets.database.client)
-            self._rows = Rows(offsets, group)
-            self._quarantine = Quarantine(quarantine, letters.collection, group)
-            self._writes = Writes(offsets.database, self._session)
-            self._claimer = Claimer(self._rows, self._quarantine, owner, self._session)
+        """Work for the reader ``owner`` of ``group``, through a guarded ``session``."""
+        self._session = session
+        self._rows = Rows(offsets, group)
+        self._quarantine = Quarantine(quarantine, letters.collection, group)
+        self._writes = Writes(offsets.database, session)
+        with translated("open a session"):  # its id is made when it is first asked for
+            self._claimer = Claimer(self._rows, self._quarantine, owner, session)
         self._letters = letters
         self._applied = applied
-        self._transaction: MongoTransaction | None = None
+        self._transaction: AsyncMongoTransaction | None = None
+
+    @classmethod
+    async def opened(
+        cls,
+        offsets: AnyCollection,
+        letters: Letters,
+        quarantine: AnyCollection,
+        applied: AppliedLog,
+        group: str,
+        owner: str,
+    ) -> Self:
+        """Open for the reader ``owner`` of ``group``."""
+        with translated("open a session"):
+            session = await open_session(offsets.database.client)
+        return cls(session, offsets, letters, quarantine, applied, group, owner)
 
     @property
-    def session(self) -> ClientSession:
-        """The session of pymongo; outside of a transaction it reads what it wrote."""
+    def session(self) -> Any:
+        """The driver's session; outside of a transaction it reads what it wrote."""
         return self._session
 
-    def claim(
+    async def claim(
         self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]
     ) -> Claims:
         """Own the rows of ``partitions``; see the protocol.
 
         Takes three round trips; where open transactions hold rows, a few for each former owner.
         """
-        return self._claimer.claim(partitions, starts)
+        return await self._claimer.claim(partitions, starts)
 
-    def positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
+    async def positions(
+        self, partitions: Sequence[TopicPartition]
+    ) -> dict[TopicPartition, Position]:
         """Read the rows from the primary, never older than our own last write."""
-        rows = self._rows.find(partitions, self._session)
+        rows = await self._rows.find(partitions, self._session)
         return {key: position(row) for key, row in rows.items()}
 
-    def all_positions(self) -> dict[TopicPartition, Position]:
+    async def all_positions(self) -> dict[TopicPartition, Position]:
         """Read all rows of the group in the same way."""
-        return {key: position(row) for key, row in self._rows.all(self._session).items()}
+        rows = await self._rows.all(self._session)
+        return {key: position(row) for key, row in rows.items()}
 
-    def release(self, moves: Sequence[Move]) -> None:
+    async def release(self, moves: Sequence[Move]) -> None:
         """Note that rows which are still ours have no live owner any more."""
-        self._rows.release(moves, self._session)
+        await self._rows.release(moves, self._session)
 
-    def write(self, writes: Sequence[Any]) -> None:
+    async def write(self, writes: Sequence[Any]) -> None:
         """Send what handlers returned, each on its own."""
-        self._writes.send(writes)
+        await self._writes.send(writes)
 
-    def advance(self, moves: Sequence[Move]) -> None:
+    async def advance(self, moves: Sequence[Move]) -> None:
         """Write the positions on their own; what matched stays where ``Fenced`` is raised."""
         if self._session.in_transaction:
             raise HandlerMisuse(
                 "The handler began a transaction on the session and left it open; the offsets were "
                 "not stored. Commit it in the handler, or use mode exactly_once."
             )
-        self._rows.advance(moves, self._session)
+        await self._rows.advance(moves, self._session)
 
-    def bury(self, letters: Sequence[DeadLetter]) -> None:
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Write dead letters."""
-        self._letters.add(self._rows.group, letters, self._session)
+        await self._letters.add(self._rows.group, letters, self._session)
 
-    def remove(self, letter: Letter) -> None:
+    async def remove(self, letter: Letter) -> None:
         """Remove a dead letter."""
-        self._letters.remove(letter, self._session)
+        await self._letters.remove(letter, self._session)
 
-    def note_failure(self, letter: Letter, error: BaseException) -> None:
+    async def note_failure(self, letter: Letter, error: BaseException) -> None:
         """Note one more attempt of a dead letter, and its error."""
-        self._letters.note_failure(letter, error, self._session)
+        await self._letters.note_failure(letter, error, self._session)
 
-    def note_applied(self, lines: Sequence[Applied]) -> None:
+    async def note_applied(self, lines: Sequence[Applied]) -> None:
         """Write lines of the applied-log."""
-        self._applied.add(self._rows.group, lines, self._session)
+        await self._applied.add(self._rows.group, lines, self._session)
 
-    def transaction(self) -> MongoTransaction:
+    async def transaction(self) -> AsyncMongoTransaction:
         """Open a transaction; takes no round trip."""
-        self._transaction = MongoTransaction(
+        self._transaction = AsyncMongoTransaction(
             self._session,
             self._rows,
             self._letters,
@@ -123,9 +145,9 @@ class MongoSession:
             self._writes,
             self._claimer.end_formers,
         )
-        return self._transaction
+        return await self._transaction.begin()
 
-    def translate(self, error: BaseException) -> BaseException:
+    async def translate(self, error: BaseException) -> BaseException:
         """Return what ``error`` means, with what is known about its transaction.
 
         The first trouble counts. A duplicate key that the handler swallowed makes all that
@@ -133,7 +155,7 @@ class MongoSession:
         former owner that died; then its session is ended.
         """
         if is_conflict(error):
-            self._claimer.end_formers()
+            await self._claimer.end_formers()
         trouble = self._session.guard.trouble
         if self._session.in_transaction and getattr(error, "code", None) == INVALID_OPTIONS:
             # pymongo sends a collection's own write concern where the session was only bound.
@@ -153,8 +175,81 @@ class MongoSession:
         """Return which message a bulk write of one operation for each failed for."""
         return culprit(error, messages)
 
-    def close(self) -> None:
+    async def close(self) -> None:
         """End the session; an open transaction is rolled back."""
         if self._transaction is not None:
-            self._transaction.abort()
-        end_session(self._session)
+            await self._transaction.abort()
+        self._session.guard.watching = False
+        await answer(self._session.end_ours())
+
+
+class MongoSession:
+    """The same for threads."""
+
+    def __init__(self, steps: AsyncMongoSession) -> None:
+        """Finish the ``steps`` of each call at once: the driver blocks."""
+        self._steps = steps
+
+    @property
+    def session(self) -> ClientSession:
+        """The session of pymongo; outside of a transaction it reads what it wrote."""
+        session: ClientSession = self._steps.session
+        return session
+
+    def claim(
+        self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]
+    ) -> Claims:
+        """Own the rows of ``partitions``; see ``AsyncMongoSession.claim``."""
+        return finished(self._steps.claim(partitions, starts))
+
+    def positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
+        """Read the rows from the primary, never older than our own last write."""
+        return finished(self._steps.positions(partitions))
+
+    def all_positions(self) -> dict[TopicPartition, Position]:
+        """Read all rows of the group in the same way."""
+        return finished(self._steps.all_positions())
+
+    def release(self, moves: Sequence[Move]) -> None:
+        """Note that rows which are still ours have no live owner any more."""
+        finished(self._steps.release(moves))
+
+    def write(self, writes: Sequence[Any]) -> None:
+        """Send what handlers returned, each on its own."""
+        finished(self._steps.write(writes))
+
+    def advance(self, moves: Sequence[Move]) -> None:
+        """Write the positions on their own; what matched stays where ``Fenced`` is raised."""
+        finished(self._steps.advance(moves))
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Write dead letters."""
+        finished(self._steps.bury(letters))
+
+    def remove(self, letter: Letter) -> None:
+        """Remove a dead letter."""
+        finished(self._steps.remove(letter))
+
+    def note_failure(self, letter: Letter, error: BaseException) -> None:
+        """Note one more attempt of a dead letter, and its error."""
+        finished(self._steps.note_failure(letter, error))
+
+    def note_applied(self, lines: Sequence[Applied]) -> None:
+        """Write lines of the applied-log."""
+        finished(self._steps.note_applied(lines))
+
+    def transaction(self) -> MongoTransaction:
+        """Open a transaction; takes no round trip."""
+        return MongoTransaction(finished(self._steps.transaction()))
+
+    def translate(self, error: BaseException) -> BaseException:
+        """Return what ``error`` means; see ``AsyncMongoSession.translate``."""
+        return finished(self._steps.translate(error))
+
+    def culprit(self, error: BaseException, messages: int) -> int | None:
+        """Return which message a bulk write of one operation for each failed for."""
+        return self._steps.culprit(error, messages)
+
+    def close(self) -> None:
+        """End the session; an open transaction is rolled back."""
+        finished(self._steps.close())

@@ -1,8 +1,12 @@
-"""One transaction: the handler's writes and the positions, both or neither."""
+"""One transaction: the handler's writes and the positions, both or neither.
+
+``AsyncMongoTransaction`` has the logic, for every driver; ``MongoTransaction`` is the same for
+threads.
+"""
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from types import TracebackType
 from typing import Any, Self
 
@@ -17,7 +21,7 @@ from eoconsumer.errors import CommitInDoubt, StoreError, TransientStoreError
 from eoconsumer.message import MessageKey
 from eoconsumer.stores.mongo.applied import AppliedLog
 from eoconsumer.stores.mongo.concerns import inside
-from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.driver import OwnSession
 from eoconsumer.stores.mongo.letters import Letters
 from eoconsumer.stores.mongo.quarantine import Quarantine
 from eoconsumer.stores.mongo.rows import Rows
@@ -29,27 +33,28 @@ from eoconsumer.stores.mongo.translation import (
     transient,
 )
 from eoconsumer.stores.mongo.writes import Writes
+from eoconsumer.stores.twins import answer, finished
 
 #: How long we try to tell the server that a transaction is given up; it forgets by itself.
 ABORT_SECONDS = 1.0
 
 
-class MongoTransaction:
-    """A transaction on the reader's session; begins at once, without a round trip."""
+class AsyncMongoTransaction:
+    """A transaction on the reader's session; begins without a round trip."""
 
     def __init__(
         self,
-        session: GuardedSession,
+        session: OwnSession,
         rows: Rows,
         letters: Letters,
         quarantine: Quarantine,
         applied: AppliedLog,
         writes: Writes,
-        conflict: Callable[[], None],
+        conflict: Callable[[], Awaitable[None]],
     ) -> None:
-        """Begin: from here on the handler's writes are inside, also those without a session.
+        """Begin nothing yet.
 
-        ``conflict`` is called where another transaction holds what is to be written.
+        ``conflict`` is awaited where another transaction holds what is to be written.
         """
         self._session = session
         self._rows = rows
@@ -58,64 +63,67 @@ class MongoTransaction:
         self._applied = applied
         self._writes = writes
         self._conflict = conflict
-        ClientSession.start_transaction(session)
-        session.guard.watch()
-        self._bound = session.bind(end_session=False)
-        self._bound.__enter__()
+        self._open = False
+
+    async def begin(self) -> Self:
+        """Begin: from here on the handler's writes are inside, also those without a session."""
+        await answer(self._session.begin_ours())
+        self._session.guard.watch()
         inside.set(True)
         self._open = True
+        return self
 
     @property
-    def session(self) -> ClientSession:
-        """The session of pymongo on which the transaction is open."""
+    def session(self) -> Any:
+        """The driver's session on which the transaction is open."""
         return self._session
 
-    def write(self, writes: Sequence[Any]) -> None:
+    async def write(self, writes: Sequence[Any]) -> None:
         """Send what handlers returned; see the protocol."""
         try:
-            self._writes.send(writes)
+            await self._writes.send(writes)
         except TransientStoreError as error:
             if is_conflict(error):  # perhaps with an owner that died
-                self._conflict()
+                await self._conflict()
             raise
 
-    def advance(self, moves: Sequence[Move]) -> None:
+    async def advance(self, moves: Sequence[Move]) -> None:
         """Move the positions; see ``Rows.advance``. Raises what the handler did not let out."""
         self._session.guard.check()
-        self._rows.advance(moves, self._session)
+        await self._rows.advance(moves, self._session)
 
-    def bury(self, letters: Sequence[DeadLetter]) -> None:
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
         """Write dead letters that become visible with the positions, and what they hold."""
         self._session.guard.check()
         try:
-            self._quarantine.hold(letters, self._session)
+            await self._quarantine.hold(letters, self._session)
         except TransientStoreError as error:
             if is_conflict(error):  # with a redrive, or with an owner that died
-                self._conflict()
+                await self._conflict()
             raise
-        self._letters.add(self._rows.group, letters, self._session)
+        await self._letters.add(self._rows.group, letters, self._session)
 
-    def remove(self, letter: Letter) -> None:
+    async def remove(self, letter: Letter) -> None:
         """Remove a dead letter, together with what its handler writes."""
-        self._letters.remove(letter, self._session)
+        await self._letters.remove(letter, self._session)
 
-    def lift(self, key: MessageKey) -> bool:
+    async def lift(self, key: MessageKey) -> bool:
         """End the quarantine of ``key`` if nothing of it is left."""
         self._session.guard.check()
-        return self._quarantine.lift(key, self._session)
+        return await self._quarantine.lift(key, self._session)
 
-    def note_applied(self, lines: Sequence[Applied]) -> None:
+    async def note_applied(self, lines: Sequence[Applied]) -> None:
         """Write lines of the applied-log that become visible with the positions."""
         self._session.guard.check()
-        self._applied.add(self._rows.group, lines, self._session)
+        await self._applied.add(self._rows.group, lines, self._session)
 
-    def commit(self) -> None:
+    async def commit(self) -> None:
         """Commit; after ``CommitInDoubt`` a further call repeats the commit, never the writes."""
         if self._open:
             self._session.guard.check()
-            self._leave()
+            await self._leave()
         try:
-            ClientSession.commit_transaction(self._session)
+            await answer(self._session.commit_ours())
         except PyMongoError as error:
             if error.has_error_label(IN_DOUBT):
                 raise CommitInDoubt(f"The commit's answer was lost: {summary(error)}") from error
@@ -125,19 +133,85 @@ class MongoTransaction:
                 f"MongoDB refused to commit; nothing was stored. It said: {summary(error)}"
             ) from error
 
-    def abort(self) -> None:
+    async def abort(self) -> None:
         """Roll back; a server that cannot be reached forgets the transaction by itself."""
-        self._leave()
+        await self._leave()
         if self._session.in_transaction:
             with pymongo.timeout(ABORT_SECONDS):
-                ClientSession.abort_transaction(self._session)
+                await answer(self._session.abort_ours())
 
-    def _leave(self) -> None:
+    async def _leave(self) -> None:
         if self._open:
             self._open = False
             self._session.guard.watching = False
             inside.set(False)
-            self._bound.__exit__(None, None, None)
+            await answer(self._session.leave_ours())
+
+    async def __aenter__(self) -> Self:
+        """Begin."""
+        return self
+
+    async def __aexit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit, or roll back after an error."""
+        if error is not None:
+            await self.abort()
+            return
+        try:
+            await self.commit()
+        except BaseException:
+            await self.abort()  # does nothing where the commit was sent
+            raise
+
+
+class MongoTransaction:
+    """The same for threads."""
+
+    def __init__(self, steps: AsyncMongoTransaction) -> None:
+        """Finish the ``steps`` of each call at once: the driver blocks."""
+        self._steps = steps
+
+    @property
+    def session(self) -> ClientSession:
+        """The session of pymongo on which the transaction is open."""
+        session: ClientSession = self._steps.session
+        return session
+
+    def write(self, writes: Sequence[Any]) -> None:
+        """Send what handlers returned; see the protocol."""
+        finished(self._steps.write(writes))
+
+    def advance(self, moves: Sequence[Move]) -> None:
+        """Move the positions; see ``Rows.advance``. Raises what the handler did not let out."""
+        finished(self._steps.advance(moves))
+
+    def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Write dead letters that become visible with the positions, and what they hold."""
+        finished(self._steps.bury(letters))
+
+    def remove(self, letter: Letter) -> None:
+        """Remove a dead letter, together with what its handler writes."""
+        finished(self._steps.remove(letter))
+
+    def lift(self, key: MessageKey) -> bool:
+        """End the quarantine of ``key`` if nothing of it is left."""
+        return finished(self._steps.lift(key))
+
+    def note_applied(self, lines: Sequence[Applied]) -> None:
+        """Write lines of the applied-log that become visible with the positions."""
+        finished(self._steps.note_applied(lines))
+
+    def commit(self) -> None:
+        """Commit; after ``CommitInDoubt`` a further call repeats the commit, never the writes."""
+        finished(self._steps.commit())
+
+    def abort(self) -> None:
+        """Roll back; a server that cannot be reached forgets the transaction by itself."""
+        finished(self._steps.abort())
 
     def __enter__(self) -> Self:
         """Begin."""

@@ -10,6 +10,7 @@ from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from traceback import walk_tb
 
+from pymongo.asynchronous.collection import AsyncCollection
 from pymongo.collection import Collection
 from pymongo.errors import (
     BulkWriteError,
@@ -43,8 +44,9 @@ TRY_AGAIN = frozenset(
 
 # The methods that send one operation for each of many, and the argument that has these.
 _MANY = {
-    inspect.unwrap(Collection.insert_many).__code__: "documents",
-    inspect.unwrap(Collection.bulk_write).__code__: "requests",
+    inspect.unwrap(getattr(kind, method)).__code__: argument
+    for kind in (Collection, AsyncCollection)
+    for method, argument in (("insert_many", "documents"), ("bulk_write", "requests"))
 }
 
 

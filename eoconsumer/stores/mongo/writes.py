@@ -14,15 +14,14 @@ import bson
 from bson.codec_options import CodecOptions
 from bson.errors import BSONError
 from pymongo import InsertOne
-from pymongo.collection import Collection
-from pymongo.database import Database
 from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError, WriteError
 
 from eoconsumer.errors import StoreError, TransientStoreError, WriteFailed
 from eoconsumer.stores.mongo.concerns import Document, durable_database
-from eoconsumer.stores.mongo.guard import GuardedSession
+from eoconsumer.stores.mongo.driver import OwnSession
 from eoconsumer.stores.mongo.operations import Part, by_namespace, parts
 from eoconsumer.stores.mongo.translation import is_transient, summary, transient
+from eoconsumer.stores.twins import answer
 
 #: What one command may have (maxWriteBatchSize, maxBsonObjectSize): the same on all servers.
 MOST_DOCUMENTS = 100_000
@@ -35,14 +34,14 @@ FULL = MOST_BYTES // 2
 class Writes:
     """Writes of handlers, on the session of one reader."""
 
-    def __init__(self, database: Database[Document], session: GuardedSession) -> None:
+    def __init__(self, database: Any, session: OwnSession) -> None:
         """``database`` is the store's; its settings are those of other databases as well."""
         self._database = database
         self._databases = {database.name: database}
         self._session = session
         self._exact = False  # whether to measure every document of the next batch
 
-    def send(self, writes: Sequence[Any]) -> None:
+    async def send(self, writes: Sequence[Any]) -> None:
         """Send ``writes`` in the open transaction, or on their own; see the protocol."""
         namespaces = by_namespace(writes)
         inside = self._session.in_transaction
@@ -51,17 +50,17 @@ class Writes:
             for part in parts(writes, indexes):
                 try:
                     if not part.documents:
-                        self._bulk(collection, part)
+                        await self._bulk(collection, part)
                     elif inside:
-                        self._insert(collection, part)
+                        await self._insert(collection, part)
                     else:
-                        self._bulk(collection, _as_operations(part))
+                        await self._bulk(collection, _as_operations(part))
                 except WriteFailed as failed:
                     failed.before_are_done = len(namespaces) == 1
                     raise
         self._exact = False
 
-    def _collection(self, namespace: str) -> Collection[Document]:
+    def _collection(self, namespace: str) -> Any:
         name, _, collection = namespace.partition(".")
         database = self._databases.get(name)
         if database is None:
@@ -71,16 +70,18 @@ class Writes:
             self._databases[name] = database
         return database[collection]
 
-    def _insert(self, collection: Collection[Document], part: Part) -> None:
+    async def _insert(self, collection: Any, part: Part) -> None:
         """Insert by plain commands; their replies tell errors of single documents, nothing else."""
         first = 0
         for count in self._counts(part.documents, collection.codec_options):
             documents = part.documents[first : first + count]
             try:
-                reply = collection.database.command(
-                    {"insert": collection.name, "documents": documents},
-                    session=self._session,
-                    codec_options=collection.codec_options,
+                reply = await answer(
+                    collection.database.command(
+                        {"insert": collection.name, "documents": documents},
+                        session=self._session,
+                        codec_options=collection.codec_options,
+                    )
                 )
             except (PyMongoError, BSONError, OverflowError, TypeError, ValueError) as error:
                 raise self._told(error, part, collection.codec_options) from error
@@ -96,9 +97,9 @@ class Writes:
                 )
             first += count
 
-    def _bulk(self, collection: Collection[Document], part: Part) -> None:
+    async def _bulk(self, collection: Any, part: Part) -> None:
         try:
-            collection.bulk_write(part.operations, session=self._session)
+            await answer(collection.bulk_write(part.operations, session=self._session))
         except BulkWriteError as error:
             failed = error.details.get("writeErrors")
             if is_transient(error) or not failed:

@@ -128,6 +128,14 @@ class AsyncContract(Contract):
         """Return the offsets of the dead letters that are visible to everybody."""
         raise NotImplementedError
 
+    async def swallow_an_error_async(self, store: Any, session: Any) -> None:
+        """Do what the database refuses, and go on as if nothing had happened."""
+        super().swallow_an_error(store, session)
+
+    async def end_the_transaction_async(self, store: Any, session: Any) -> None:
+        """Commit or roll back by the native ``session``, as a handler must not."""
+        super().end_the_transaction(store, session)
+
     def write(self, store: Any, session: Any, text: str) -> None:
         """Write as ``write_async`` does."""
         store.loop.run(self.write_async(store.awaited, session, text))
@@ -141,3 +149,11 @@ class AsyncContract(Contract):
         """Read as ``letters_async`` does."""
         offsets: Sequence[int] = store.loop.run(self.letters_async(store.awaited))
         return offsets
+
+    def swallow_an_error(self, store: Any, session: Any) -> None:
+        """Do as ``swallow_an_error_async`` does."""
+        store.loop.run(self.swallow_an_error_async(store.awaited, session))
+
+    def end_the_transaction(self, store: Any, session: Any) -> None:
+        """Do as ``end_the_transaction_async`` does."""
+        store.loop.run(self.end_the_transaction_async(store.awaited, session))
