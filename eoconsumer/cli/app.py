@@ -7,6 +7,7 @@ from typing import Annotated
 
 import typer
 
+from eoconsumer.cli.bench import bench
 from eoconsumer.cli.demo import demo
 from eoconsumer.cli.dev import dev
 from eoconsumer.cli.dlq import dlq
@@ -43,6 +44,7 @@ def options(
 
 for command in (demo, run, doctor, setup, verify):
     app.command()(reported(command))
+app.add_typer(bench, name="bench")
 app.add_typer(dev, name="dev")
 app.add_typer(offsets, name="offsets")
 app.add_typer(dlq, name="dlq")

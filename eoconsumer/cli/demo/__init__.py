@@ -25,9 +25,9 @@ def demo(
     """
     from eoconsumer.cli.demo.outcome import Summary
     from eoconsumer.cli.demo.plan import Plan
-    from eoconsumer.cli.demo.servers import servers
     from eoconsumer.cli.demo.trial import try_all
     from eoconsumer.cli.demo.view import View
+    from eoconsumer.cli.servers import servers
 
     if json is not None and not json.parent.is_dir():
         raise ConfigurationError(f"There is no folder {json.parent} for --json; nothing was done.")

@@ -1,9 +1,9 @@
-"""The demo's broker and replica set: started together, stopped whatever happens."""
+"""A broker and a replica set of three nodes: started together, stopped whatever happens."""
 
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator
+from collections.abc import Callable, Iterator, Mapping
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -12,8 +12,12 @@ from eoconsumer.servers.jars import kafka_jars
 
 
 @contextmanager
-def servers(say: Callable[[str], None]) -> Iterator[tuple[KafkaBroker, MongoReplicaSet]]:
+def servers(
+    say: Callable[[str], None], broker: Mapping[str, str] | None = None
+) -> Iterator[tuple[KafkaBroker, MongoReplicaSet]]:
     """Start both at once and stop them at the end; ``say`` is told what takes time.
+
+    ``broker`` are settings of the broker, over those of the tests' brokers.
 
     Raises ``ConfigurationError`` where a server cannot be started.
     """
@@ -26,7 +30,7 @@ def servers(say: Callable[[str], None]) -> Iterator[tuple[KafkaBroker, MongoRepl
     finally:
         fetching.removeHandler(told)
     say("Starting a Kafka broker and a MongoDB replica set of three nodes")
-    kafka, mongo = KafkaBroker(), MongoReplicaSet()
+    kafka, mongo = KafkaBroker(settings=broker), MongoReplicaSet()
     with ExitStack() as stack:
         # Left in this order: first the servers end, then the threads that may wait for them.
         threads = stack.enter_context(ThreadPoolExecutor(2))
@@ -38,7 +42,7 @@ def servers(say: Callable[[str], None]) -> Iterator[tuple[KafkaBroker, MongoRepl
 
 
 class _Told(logging.Handler):
-    """Shows what is logged as part of the demo."""
+    """Shows what is logged as part of a command's output."""
 
     def __init__(self, say: Callable[[str], None]) -> None:
         super().__init__()

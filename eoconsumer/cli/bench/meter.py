@@ -1,0 +1,103 @@
+"""Measures one side from inside its process; called once a batch, never once a message."""
+
+from __future__ import annotations
+
+import resource
+import sys
+import threading
+import time
+from collections.abc import Iterable, Mapping
+from pathlib import Path
+
+import psutil
+
+from eoconsumer.cli.bench.figures import percentiles
+from eoconsumer.cli.bench.task import Result
+
+
+class Meter:
+    """Notes the first message, the last commit, and the CPU time in between; thread-safe."""
+
+    def __init__(self, servers: Mapping[str, Iterable[int]], messages: int) -> None:
+        """Measure the processes of ``servers`` as well; the end is where ``messages`` are done."""
+        self._servers = {
+            name: [psutil.Process(pid) for pid in pids] for name, pids in servers.items()
+        }
+        self._expected = messages
+        self._lock = threading.Lock()
+        self._started = time.perf_counter()
+        self._cpu_before: dict[str, float] | None = None
+        self._cpu_after: dict[str, float] = {}
+        self._began = float("inf")
+        self._ended = 0.0
+        self._latencies: list[float] = []
+        self.messages = 0
+        self.commits = 0
+
+    @property
+    def done(self) -> bool:
+        """Whether all messages are committed."""
+        return self.messages >= self._expected
+
+    def started(self) -> None:
+        """Note that the consumer starts now; all that it needs is imported."""
+        self._started = time.perf_counter()
+
+    def ready(self) -> None:
+        """Note that partitions are there, and the work may begin."""
+        with self._lock:
+            if self._cpu_before is None:
+                self._cpu_before = self._cpu()
+                print("ready", flush=True)  # noqa: T201 - the driver of the latency waits for it
+
+    def committed(self, messages: int, began: float) -> None:
+        """Note a batch whose messages were there at ``began`` and are committed now."""
+        now = time.perf_counter()
+        with self._lock:
+            self._began, self._ended = min(self._began, began), now
+            self.commits += 1
+            self.messages += messages
+            if self.done:
+                self._cpu_after = self._cpu()
+
+    def produced_at(self, moments: Iterable[int]) -> None:
+        """Note that messages are committed now, which were produced then (ns since 1970)."""
+        now = time.time_ns()
+        latencies = [(now - moment) / 1e6 for moment in moments]
+        with self._lock:
+            self._latencies += latencies
+
+    def result(self, contestant: str) -> Result:
+        """Return what was measured."""
+        before = self._cpu_before or {}
+        # What comes first is a warm-up: connections, caches, the first batches of a new handler.
+        latencies = self._latencies[len(self._latencies) // 10 :]
+        return Result(
+            contestant=contestant,
+            messages=self.messages,
+            seconds=self._ended - self._began,
+            commits=self.commits,
+            first=self._began - self._started,
+            cpu={name: self._cpu_after[name] - before[name] for name in before},
+            memory=peak_memory(),
+            latency=percentiles(latencies),
+        )
+
+    def _cpu(self) -> dict[str, float]:
+        """Return the seconds of CPU time used so far."""
+        used = {"client": time.process_time()}
+        for name, processes in self._servers.items():
+            times = [process.cpu_times() for process in processes]
+            used[name] = sum(each.user + each.system for each in times)
+        return used
+
+
+def peak_memory() -> int:
+    """Return the most memory that this process has ever held, in bytes."""
+    status = Path("/proc/self/status")
+    if status.exists():
+        # Not from getrusage: that begins with what the parent process held (Linux).
+        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
+        return int(line.split()[1]) * 1024
+    unit = 1 if sys.platform == "darwin" else 1024
+    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

@@ -1,0 +1,62 @@
+"""A side as the driver sees it: a process that gets ready, works, and reports."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+import tempfile
+
+from eoconsumer.cli.bench.task import Result, Task
+from eoconsumer.errors import EOConsumerError
+
+COMPLAINT = 2_000  # characters of what a failed side said
+
+
+class Side:
+    """A running side. Its standard error goes to a file: nobody reads it meanwhile."""
+
+    def __init__(self, task: Task) -> None:
+        """Start it."""
+        self.task = task
+        self._errors = tempfile.TemporaryFile("w+")  # noqa: SIM115 - closed by ``close``
+        self._process = subprocess.Popen(
+            [sys.executable, "-m", "eoconsumer.cli.bench.side", task.json()],
+            stdin=subprocess.PIPE,  # its end tells the side that we are gone
+            stdout=subprocess.PIPE,
+            stderr=self._errors,
+            text=True,
+            # Ctrl-C in a terminal is the driver's alone: it ends the sides, then the servers.
+            start_new_session=True,
+        )
+
+    def wait_until_ready(self) -> None:
+        """Wait until its partitions are there."""
+        if self._line() != "ready":
+            raise self._failure()
+
+    def result(self) -> Result:
+        """Wait for its end and return what it measured."""
+        last = ""
+        while line := self._line():
+            last = line
+        if self._process.wait() or not last.startswith("{"):
+            raise self._failure()
+        return Result.parse(last)
+
+    def close(self) -> None:
+        """Make sure that it is gone."""
+        self._process.kill()
+        self._process.wait()
+        for stream in (self._process.stdin, self._process.stdout, self._errors):
+            if stream is not None:
+                stream.close()
+
+    def _line(self) -> str:
+        assert self._process.stdout is not None
+        return self._process.stdout.readline().strip()
+
+    def _failure(self) -> EOConsumerError:
+        code = self._process.wait()
+        self._errors.seek(0)
+        said = self._errors.read()[-COMPLAINT:]
+        return EOConsumerError(f"The side {self.task.contestant} ended with {code}:\n{said}")

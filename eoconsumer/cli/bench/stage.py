@@ -1,0 +1,139 @@
+"""Where the sides take their turns: the servers, the topics, and a database for each run."""
+
+from __future__ import annotations
+
+import contextlib
+import uuid
+from collections.abc import Callable, Iterator, Mapping
+from contextlib import contextmanager
+from dataclasses import dataclass
+from typing import Any
+
+from pymongo import MongoClient
+from pymongo.read_concern import ReadConcern
+from pymongo.write_concern import WriteConcern
+
+from eoconsumer.cli.bench.counting import miscounted
+from eoconsumer.cli.bench.load import produce
+from eoconsumer.cli.bench.process import Side
+from eoconsumer.cli.bench.task import Result, Task
+from eoconsumer.cli.servers import servers
+from eoconsumer.errors import EOConsumerError
+from eoconsumer.servers import KafkaBroker, MongoReplicaSet
+
+#: How long the first members of a group wait for the others, as brokers do in production: then
+#: all readers get their share at once, and none has to give half of it away.
+BROKER = {"group.initial.rebalance.delay.ms": "1000"}
+
+
+@dataclass(frozen=True, slots=True)
+class Load:
+    """A topic, and how many messages are in it, or will be."""
+
+    bootstrap: str
+    topic: str
+    partitions: int
+    messages: int
+
+
+class Stage:
+    """Real servers, on which one side after the other runs."""
+
+    def __init__(
+        self, kafka: KafkaBroker, mongo: MongoReplicaSet, client: MongoClient[dict[str, Any]]
+    ) -> None:
+        """Use servers that run."""
+        self._kafka, self._mongo, self._client = kafka, mongo, client
+        pids = tuple(node.pid for node in mongo.nodes)
+        self._pids = {"kafka": (kafka.pid,), "mongod": pids}
+
+    def empty(self, messages: int, partitions: int = 6) -> Load:
+        """Make a topic for ``messages`` that are still to come."""
+        topic = f"bench-{uuid.uuid4().hex[:8]}"
+        self._kafka.create_topic(topic, partitions)
+        return Load(self._kafka.bootstrap_servers, topic, partitions, messages)
+
+    def filled(self, messages: int, partitions: int = 6, size: int = 200) -> Load:
+        """Make a topic of ``messages`` of ``size`` bytes."""
+        load = self.empty(messages, partitions)
+        produce(load.bootstrap, load.topic, partitions, messages, size=size)
+        return load
+
+    def run(
+        self, contestant: str, load: Load, messages: int | None = None, **settings: Any
+    ) -> Result:
+        """Run ``contestant`` with a fresh group on a fresh database, and count what came of it.
+
+        Raises ``EOConsumerError`` where it fails, or where not every message below its positions
+        is there once.
+        """
+        with self.side(contestant, load, messages, **settings) as side:
+            return side.result()
+
+    def at_rate(self, contestant: str, rate: int, seconds: int, **settings: Any) -> Result:
+        """Run ``contestant`` on messages that come one by one, and measure their latency."""
+        load = self.empty(rate * seconds)
+        with self.side(contestant, load, latency=True, **settings) as side:
+            side.wait_until_ready()
+            produce(load.bootstrap, load.topic, load.partitions, load.messages, rate=rate)
+            return side.result()
+
+    def without_database(self, contestant: str, load: Load) -> Result:
+        """Run ``contestant``, which keeps in its memory what it gets, and counts it itself."""
+        with contextlib.closing(Side(self._task(contestant, load, "memory://", None, {}))) as side:
+            return side.result()
+
+    @property
+    def mongod(self) -> str:
+        """The version of the database."""
+        return str(self._client.server_info()["version"])
+
+    @contextmanager
+    def side(
+        self, contestant: str, load: Load, messages: int | None = None, **settings: Any
+    ) -> Iterator[Side]:
+        """Start ``contestant``; when this is left it is counted, and its database removed."""
+        name = f"bench_{uuid.uuid4().hex[:12]}"
+        database = self._client.get_database(
+            name, read_concern=ReadConcern("majority"), write_concern=WriteConcern("majority")
+        )
+        for collection in ("ledger", "positions"):
+            database.create_collection(collection)
+        task = self._task(contestant, load, self._mongo.url_for(name), messages, settings)
+        try:
+            with contextlib.closing(Side(task)) as side:
+                yield side
+            if wrong := miscounted(database, task):
+                raise EOConsumerError(f"The side {contestant} did not do its work: {wrong}.")
+        finally:
+            self._client.drop_database(name)
+
+    def _task(
+        self,
+        contestant: str,
+        load: Load,
+        store: str,
+        messages: int | None,
+        settings: Mapping[str, Any],
+    ) -> Task:
+        return Task(
+            contestant=contestant,
+            bootstrap=load.bootstrap,
+            store=store,
+            topic=load.topic,
+            partitions=load.partitions,
+            messages=messages or load.messages,
+            group=f"bench_{uuid.uuid4().hex[:12]}",
+            servers=self._pids,
+            settings=settings,
+        )
+
+
+@contextmanager
+def stage(say: Callable[[str], None]) -> Iterator[Stage]:
+    """Start the servers, and stop them at the end; ``say`` is told what takes time."""
+    with (
+        servers(say, BROKER) as (kafka, mongo),
+        MongoClient[dict[str, Any]](mongo.url) as client,
+    ):
+        yield Stage(kafka, mongo, client)

@@ -1,0 +1,69 @@
+"""The benchmarks for real, with few messages: figures are there, and what was done was counted."""
+
+from __future__ import annotations
+
+import json
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import pytest
+from pymongo.database import Database
+
+from eoconsumer.cli.bench.counting import miscounted
+from eoconsumer.cli.bench.task import Task
+
+BENCH = [sys.executable, "-c", "from eoconsumer.cli import main; main()", "bench"]
+TIMEOUT = 300.0  # seconds; the machine may be busy
+
+
+def bench(folder: Path, *arguments: str) -> dict[str, Any]:
+    """Run a benchmark with all forms of output; return the figures."""
+    paths = {form: folder / f"report.{form}" for form in ("json", "html", "markdown")}
+    files = [word for form, path in paths.items() for word in (f"--{form}", str(path))]
+    done = subprocess.run(
+        [*BENCH, *arguments, *files], capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert "\x1b" not in done.stdout
+    figures: dict[str, Any] = json.loads(paths["json"].read_text())
+    assert figures["command"] == " ".join(["eoconsumer", "bench", *arguments])
+    assert "<svg" in paths["html"].read_text()
+    assert figures["command"] in paths["markdown"].read_text()
+    return figures
+
+
+@pytest.mark.slow
+def test_the_limit_has_figures_of_every_side_and_every_ratio(tmp_path: Path) -> None:
+    size = ("--messages", "4000", "--pairs", "1", "--seconds", "1")
+    figures = bench(tmp_path, "limit", *size, "--only", "limit,writes,one-by-one,latency,memory")
+    expected = {"limit": 4_000, "writes": 4_000, "one-by-one": 100}
+    assert list(figures["throughput"]) == list(expected)
+    for name, (run,) in figures["throughput"].items():
+        assert expected[name] <= run["messages"] <= expected[name] + 6
+        assert run["seconds"] > 0
+        assert run["memory"] > 10_000_000
+        assert all(run["cpu"][who] > 0 for who in ("client", "kafka", "mongod"))
+    ratios = [each["ratio"] for each in figures["ratios"]]
+    assert ratios == ["writes / limit", "writes / one-by-one"]
+    for (run,) in figures["latency"]["runs"].values():
+        assert 0 < run["latency"]["p50"] <= run["latency"]["p99.9"]
+    assert figures["memory"]["runs"][0]["messages"] == 12_000
+
+
+def test_a_side_that_lost_or_doubled_a_message_is_found_out(database: Database[Any]) -> None:
+    task = Task("limit", "", "", "", partitions=2, messages=5, group="")
+    database["positions"].insert_many([{"_id": 0, "next_offset": 3}, {"_id": 1, "next_offset": 2}])
+    ledger = database["ledger"]
+    ledger.insert_many([{"n": n} for n in range(5)])
+    assert miscounted(database, task) is None
+    ledger.insert_one({"n": 2})
+    assert "3 messages are there in 4 documents" in (miscounted(database, task) or "")
+    ledger.delete_many({"n": 2})
+    assert "2 messages are there in 2 documents" in (miscounted(database, task) or "")
+    ledger.insert_one({"n": 6})
+    assert "up to offset 3" in (miscounted(database, task) or "")
+    database["positions"].delete_many({})
+    ledger.delete_many({})
+    assert miscounted(database, task) == "0 messages were committed, not 5"
