@@ -39,7 +39,7 @@ def test_the_code_is_formatted() -> None:
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("package", ["eoconsumer", "stock_ledger"])
+@pytest.mark.parametrize("package", ["eoconsumer", "stock_ledger", "custom_store"])
 def test_the_types_are_strict_and_right(package: str) -> None:
     check("mypy", "--strict", "-p", package)
 

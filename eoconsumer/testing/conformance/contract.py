@@ -26,6 +26,14 @@ class Contract:
 
     #: Whether a claim can end the session of a former owner whose transaction holds the row.
     ends_former_owner = True
+    #: Whether two transactions can write at the same time, and not one after the other.
+    many_writers = True
+
+    @pytest.fixture
+    def side_by_side(self) -> None:
+        """Skip a test in which two transactions write at the same time, where that is no case."""
+        if not self.many_writers:
+            pytest.skip(f"{type(self).__name__}: here one transaction writes after the other")
 
     @pytest.fixture
     def store(self) -> Any:

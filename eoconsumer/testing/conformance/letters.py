@@ -99,6 +99,7 @@ class LetterConformance(Contract):
             transaction.remove(found)
 
     @pytest.mark.requirement("N5")
+    @pytest.mark.usefixtures("side_by_side")
     def test_of_two_that_remove_a_letter_at_once_one_commits(self, store: Store) -> None:
         session = bury(store, 1)
         (found,) = read(store)
@@ -191,6 +192,7 @@ class LetterConformance(Contract):
             assert transaction.lift(KEY)
 
     @pytest.mark.requirement("N15")
+    @pytest.mark.usefixtures("side_by_side")
     @pytest.mark.parametrize("hold", [Hold.WAITS, Hold.BEGINS])
     @pytest.mark.parametrize("first", ["the letter", "the release"])
     def test_of_a_letter_that_holds_its_key_and_a_release_at_once_one_commits(

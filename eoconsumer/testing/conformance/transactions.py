@@ -123,6 +123,7 @@ class TransactionConformance(Contract):
         assert self.read(store) == []
         assert second.positions([ORDERS])[ORDERS].next_offset == 0
 
+    @pytest.mark.usefixtures("side_by_side")
     def test_a_former_owner_goes_on_with_the_partitions_that_it_still_has(
         self, store: Store
     ) -> None:
