@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import replace
 from typing import Any
 
+from eoconsumer.core import identity
 from eoconsumer.core.effects import (
     Chance,
     Claim,
@@ -20,7 +21,7 @@ from eoconsumer.core.effects import (
 )
 from eoconsumer.core.guard import Checked, Guard
 from eoconsumer.core.modes import Mode
-from eoconsumer.core.positions import UNKNOWN, Claims, Move, Position, Start
+from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.errors import ConfigurationError, PositionError, StoreError, TransientStoreError
 from eoconsumer.message import TopicPartition
 
@@ -82,20 +83,20 @@ class Claiming(Guard):
         wanted = row or Position(0, 0)
         if start is not None and start.next_offset != wanted.next_offset:
             wanted = replace(wanted, next_offset=start.next_offset, leader_epoch=None)
-        if wanted.handed_over:  # Kafka's group has no room for an identity: only we may know it
-            wanted = replace(wanted, identity=self.partitions[key].identity)
+        if wanted.handed_over:  # by a version that left the identity out: only we may know it
+            known = identity.completed(wanted.identity, self.partitions[key].identity)
+            wanted = replace(wanted, identity=known)
         return wanted
 
     def _start(self, row: Position | None, start: Start | None, checked: Checked) -> Start:
         """Return what is to be written: a new row, or another position of ``row``."""
         position = checked.position
-        in_kafka = self.settings.positions == "kafka"
         return Start(
             position.next_offset,
             start.partitions if start is not None else 0,
-            handed_over=in_kafka,
+            handed_over=self.settings.positions == "kafka",
             replaces=row.epoch if row is not None else None,
-            identity=UNKNOWN if in_kafka else position.identity,
+            identity=position.identity,
             leader_epoch=position.leader_epoch,
         )
 

@@ -159,7 +159,7 @@ def settled(row: Position, seen: Sighting, error: PositionError | None) -> Posit
         return None
     if isinstance(error, OTHER_LOG):
         return replace(row, next_offset=seen.low, identity=seen.identity, leader_epoch=None)
-    same = replace(row, identity=_completed(seen.identity, row.identity))
+    same = replace(row, identity=completed(seen.identity, row.identity))
     if error is None:
         return same
     offset = seen.low if row.next_offset < seen.low else seen.high
@@ -171,8 +171,8 @@ def is_later(epoch: int | None, than: int | None) -> bool:
     return epoch is not None and than is not None and epoch > than
 
 
-def _completed(seen: Identity, stored: Identity) -> Identity:
-    """Return what is seen, and what is stored where Kafka did not tell."""
+def completed(seen: Identity, stored: Identity) -> Identity:
+    """Return what is seen, and what is stored where it was not told."""
     return Identity(seen.topic_id or stored.topic_id, seen.cluster_id or stored.cluster_id)
 
 

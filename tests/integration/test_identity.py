@@ -134,6 +134,23 @@ def test_a_topic_that_was_created_anew_is_refused_and_not_one_message_is_handled
 
 
 @pytest.mark.requirement("N6")
+def test_with_positions_in_kafka_a_topic_created_anew_while_nobody_runs_is_refused(
+    here: Topic,
+) -> None:
+    in_kafka = {"positions": "kafka", "mode": "at_least_once"}
+    here.fill(20)
+    here.consumer(**in_kafka).run_until(committed(20))
+    here.store.tables.clear()
+    here.recreate()
+    here.fill(30)
+
+    refused(here, TopicRecreated, **in_kafka)
+
+    here.consumer(**in_kafka, on_identity_change="restart").run_until(committed(30))
+    assert here.handled == list(range(30))
+
+
+@pytest.mark.requirement("N6")
 def test_with_restart_all_messages_of_the_new_topic_are_handled_once(here: Topic) -> None:
     here.consume(100)
     before = here.row.identity

@@ -233,11 +233,34 @@ def test_continue_goes_on_at_the_end_of_a_log_that_was_cut() -> None:
 IN_KAFKA: dict[str, Any] = {"positions": "kafka", "mode": Mode.AT_LEAST_ONCE}
 
 
-def test_the_group_has_no_room_for_an_identity() -> None:
+@pytest.mark.requirement("N6")
+@pytest.mark.parametrize("committed", [True, False])
+def test_a_row_that_is_handed_over_remembers_the_log_of_the_group(committed: bool) -> None:
     store = handled()
     bench = start(store, Sighting(HERE, 0, 100, 0), **IN_KAFKA)
-    assert row(store).identity == UNKNOWN
-    assert start(store, NEW, group=bench.group, **IN_KAFKA).flow.partitions[P0].position == 100
+    assert row(store).identity == HERE
+    # A broker forgets what a group committed in a topic that is deleted.
+    group = bench.group if committed else {}
+
+    with pytest.raises(TopicRecreated):
+        start(store, NEW, group=group, **IN_KAFKA)
+    restarting = Bench(store, owner="b", group=group, on_identity_change="restart", **IN_KAFKA)
+    restarting.logs[P0] = NEW
+    with pytest.raises(BrokerError):  # a new client is due
+        restarting.run(restarting.flow.assigned([P0]))
+
+    assert row(store).identity == NEW.identity
+    assert restarting.group == {P0: 0}
+    assert start(store, NEW, group=restarting.group, **IN_KAFKA).flow.partitions[P0].position == 0
+
+
+def test_a_row_that_was_handed_over_without_an_identity_takes_that_of_the_log() -> None:
+    store = handled()
+    group = start(store, Sighting(HERE, 0, 100, 0), **IN_KAFKA).group
+    row(store).identity = UNKNOWN
+
+    assert start(store, NEW, group=group, **IN_KAFKA).flow.partitions[P0].position == 100
+    assert row(store).identity == NEW.identity
 
 
 def test_a_position_of_the_group_outside_the_log_is_refused_and_the_group_left_as_it_is() -> None:
