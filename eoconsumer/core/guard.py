@@ -8,6 +8,7 @@ from dataclasses import dataclass
 from eoconsumer.core import identity
 from eoconsumer.core.effects import Effects, Inspect, LookUp, Report
 from eoconsumer.core.identity import Found, Sighting
+from eoconsumer.core.looking import LastBefore
 from eoconsumer.core.partition import Partition
 from eoconsumer.core.positions import Position
 from eoconsumer.core.settings import Settings
@@ -58,12 +59,16 @@ class Guard:
 
     def _look_up(self, wanted: Wanted, seen: Sightings) -> Effects[Mapping[TopicPartition, Found]]:
         """Read the last message handled, where the partition has had another leader since."""
-        offsets = {
-            key: row.next_offset - 1
+        searches = {
+            key: LastBefore(row.next_offset, seen[key].low or 0)
             for key, row in wanted.items()
             if key in seen and identity.is_worth_a_look(row, seen[key])
         }
-        return (yield LookUp(offsets)) if offsets else {}
+        while offsets := {k: at for k, s in searches.items() if (at := s.question) is not None}:
+            answers: Mapping[TopicPartition, Found] = yield LookUp(offsets)
+            for key in offsets:
+                searches[key].learn(answers.get(key))
+        return {key: search.found for key, search in searches.items() if search.found is not None}
 
     def _wrong(
         self, key: TopicPartition, row: Position, seen: Sighting, last: Found | None

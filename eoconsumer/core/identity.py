@@ -52,7 +52,7 @@ def trouble(
 ) -> PositionError | None:
     """Return what is wrong with the position of ``row``, if anything is.
 
-    ``before`` is the first message from the one before the position on, where it was looked up.
+    ``before`` is the last message before the position, where it was looked up.
     """
     return (
         changed(key, row.identity, seen.identity, group)
@@ -108,17 +108,18 @@ def truncated(
 ) -> LogTruncated | None:
     """Return the error of a log that was cut below the position and has grown again.
 
-    Where the offset before the position is a gap (compaction, retention), it proves nothing.
+    Leader epochs never go back within a log. So no message before the position may be of a later
+    one than the last that was handled, wherever there are gaps (compaction, markers).
     """
     position, stored = row.next_offset, row.leader_epoch
-    if before is None or before.offset != position - 1:
+    if before is None or before.offset >= position:
         return None
     if not is_later(before.leader_epoch, stored):
         return None
     return LogTruncated(
         f"{key}: the log was cut below the stored position {position} and has grown again: the "
         f"message at {before.offset} was written in leader epoch {before.leader_epoch}, and the "
-        f"one handled there in {stored}. Nothing was handled from there on. Others have taken the "
+        f"last one handled in {stored}. Nothing was handled from there on. Others have taken the "
         f"place of messages before it. To go on behind what is there now: "
         f"{_reset(group, key, 'latest')}",
         partition=key,

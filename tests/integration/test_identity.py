@@ -7,7 +7,7 @@ from typing import Any
 
 import pytest
 from bson.int64 import Int64
-from confluent_kafka import KafkaException
+from confluent_kafka import KafkaException, Producer
 from confluent_kafka import TopicPartition as KafkaPartition
 from confluent_kafka.admin import AdminClient
 from consuming import Keep, claimed, committed, kept, places, positions, rows, running, within
@@ -266,6 +266,25 @@ def test_a_message_of_a_later_leader_where_another_was_handled_means_a_truncated
         here.consumer(on_data_loss="continue").run_until(claimed())
         assert positions(here.store, here.name) == {0: 15}
         assert here.events.missing == [5]
+
+
+@pytest.mark.requirement("N6")
+def test_a_truncated_log_shows_also_where_the_marker_of_a_transaction_stands_before_the_position(
+    here: Topic,
+) -> None:
+    here.consume(10)
+    producer = Producer(
+        {"bootstrap.servers": here.broker.bootstrap_servers, "transactional.id": here.name}
+    )
+    producer.init_transactions()
+    producer.begin_transaction()
+    producer.produce(here.name, b"written anew")
+    producer.commit_transaction()
+    here.row.next_offset, here.row.leader_epoch = 12, -1  # the marker is at 11
+
+    error = refused(here, LogTruncated)
+
+    assert "message at 10" in str(error)
 
 
 # --- rows ---------------------------------------------------------------------------------------

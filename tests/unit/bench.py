@@ -157,7 +157,8 @@ class Bench:
         return self.inspect(glance)
 
     def lookup(self, look_up: fx.LookUp) -> dict[TopicPartition, Found]:
-        return {key: found for key, found in self.found.items() if key in look_up.offsets}
+        asked = look_up.offsets
+        return {k: at for k, at in self.found.items() if k in asked and at.offset >= asked[k]}
 
     def commitgroup(self, commit: fx.CommitGroup) -> None:
         self.group.update(commit.positions)

@@ -216,6 +216,13 @@ def test_a_message_of_a_later_leader_where_another_was_handled_is_refused() -> N
         cut(Found(4, 6))
 
 
+@pytest.mark.requirement("N6")
+def test_a_log_that_was_cut_is_refused_also_where_the_last_message_is_a_gap_now() -> None:
+    # Written anew under epoch 6: a message at 3, and the marker of a transaction at 4.
+    with pytest.raises(LogTruncated, match="message at 3 was written in leader epoch 6"):
+        cut(Found(3, 6))
+
+
 def test_the_last_message_is_looked_up_only_where_there_was_another_leader_since() -> None:
     assert [e.offsets for e in cut(Found(4, 4)).all(fx.LookUp)] == [{P0: 4}]
     assert start(handled(), Sighting(HERE, 0, 100, 0)).all(fx.LookUp) == []
