@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
@@ -16,18 +17,48 @@ Form: TypeAlias = Literal["handle", "batch", "writes"]
 Decode: TypeAlias = Callable[[Message[Any]], Any]
 
 
-def model_decoder(value_type: Any) -> Decode:
+class JsonDecoder:
+    """Decodes JSON into one type; a tombstone (no value) stays None."""
+
+    def __init__(self, parse: Callable[[bytes], Any]) -> None:
+        """``parse`` takes the bytes of a value, and raises where they do not fit."""
+        self.parse = parse
+
+    def __call__(self, message: Message[Any]) -> Any:
+        """Return the decoded value of ``message``."""
+        raw = message.raw_value
+        return None if raw is None else self.parse(raw)
+
+
+def model_decoder(value_type: Any) -> JsonDecoder:
     """Return a decoder of JSON into ``value_type``: a pydantic model or any type it knows.
 
-    A tombstone (no value) stays None.
+    A plain ``dict`` is read by orjson, and a ``msgspec.Struct`` by msgspec, where installed.
     """
-    validate = TypeAdapter(value_type).validate_json
+    if value_type is dict and (loads := _orjson_loads()) is not None:
+        return JsonDecoder(_checked(loads))
+    msgspec = sys.modules.get("msgspec")  # imported already, if there is such a type
+    if msgspec is not None and isinstance(value_type, type(msgspec.Struct)):
+        return JsonDecoder(msgspec.json.Decoder(value_type).decode)
+    return JsonDecoder(TypeAdapter(value_type).validate_json)
 
-    def decode(message: Message[Any]) -> Any:
-        raw = message.raw_value
-        return None if raw is None else validate(raw)
 
-    return decode
+def _orjson_loads() -> Callable[[bytes], Any] | None:
+    try:
+        from orjson import loads
+    except ImportError:
+        return None
+    return loads
+
+
+def _checked(loads: Callable[[bytes], Any]) -> Callable[[bytes], Any]:
+    def parse(raw: bytes) -> Any:
+        value = loads(raw)
+        if type(value) is not dict:
+            raise ValueError("the value is JSON, but no object")
+        return value
+
+    return parse
 
 
 @dataclass(frozen=True, slots=True)
@@ -43,6 +74,8 @@ class Route:
         """Return the messages as the handler sees them."""
         if self.decode is None:
             return [Message(r, r.value()) for r in raw]
+        if isinstance(self.decode, JsonDecoder):
+            return _parsed(raw, self.decode.parse)
         return [self._decoded(r, self.decode) for r in raw]
 
     @staticmethod
@@ -51,6 +84,18 @@ class Route:
             return Message(raw, decode(Message(raw, raw.value())))
         except Exception as error:
             return UndecodedMessage(raw, error)
+
+
+def _parsed(raw: Sequence[RawMessage], parse: Callable[[bytes], Any]) -> list[Message[Any]]:
+    """Return messages with parsed values, without a look at each as a message before."""
+    messages: list[Message[Any]] = []
+    for message in raw:
+        value = message.value()
+        try:
+            messages.append(Message(message, None if value is None else parse(value)))
+        except Exception as error:
+            messages.append(UndecodedMessage(message, error))
+    return messages
 
 
 @dataclass

@@ -64,20 +64,28 @@ class Pace:
     """How many messages fit into the time that a transaction may take.
 
     The limit is the measured rate times ``target`` seconds; it grows at most fourfold from one
-    batch to the next, and starts small, since nothing is known of a new handler.
+    batch to the next, and starts small, since nothing is known of a new handler. It also keeps
+    the operations of one transaction, as far as they are known, below ``operations``.
     """
 
-    def __init__(self, target: float, first: int = 250) -> None:
+    def __init__(self, target: float, operations: int, first: int = 250) -> None:
         """Aim at transactions of ``target`` seconds; begin with ``first`` messages."""
         self._target = target
+        self._operations = operations
         self.limit = first
 
-    def measured(self, messages: int, seconds: float) -> None:
-        """Learn from a batch that committed."""
+    def measured(self, messages: int, seconds: float, operations: int = 0) -> None:
+        """Learn from a batch that committed, with so many ``operations`` of its handlers."""
         if messages and seconds > 0:
             fitting = int(messages / seconds * self._target)
             ceiling = max(self.limit, messages * 4)
+            if operations:
+                ceiling = min(ceiling, self._operations * messages // operations)
             self.limit = max(1, min(fitting, ceiling))
+
+    def refused(self) -> None:
+        """Learn from a batch that the database did not take: a shorter one conflicts with less."""
+        self.limit = max(1, self.limit // 2)
 
     def too_slow(self, messages: int) -> None:
         """Learn from a batch of ``messages`` that ran out of time."""

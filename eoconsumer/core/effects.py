@@ -133,8 +133,8 @@ class Handle:  # -> None ! RunFailed, OutOfTime, HandlerMisuse, StoreError
 
 
 @dataclass(frozen=True, slots=True)
-class Write:  # -> None ! RunFailed, HandlerMisuse, StoreError
-    """Send the writes that the handlers of these runs returned; nothing where they wrote."""
+class Write:  # -> int ! RunFailed, HandlerMisuse, StoreError
+    """Send the writes that the handlers of these runs returned; return how many there were."""
 
     runs: tuple[Run, ...]
 

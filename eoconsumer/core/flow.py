@@ -31,6 +31,7 @@ from eoconsumer.core.effects import (
     Resume,
     Run,
     RunFailed,
+    Write,
 )
 from eoconsumer.core.letters import DeadLetter, Hold
 from eoconsumer.core.modes import STEPS, Mode
@@ -54,8 +55,9 @@ class Flow(Doubts):
     def __init__(self, settings: Settings) -> None:
         """Start with nothing assigned."""
         super().__init__(settings)
-        self.pace = Pace(settings.target_commit_time)
+        self.pace = Pace(settings.target_commit_time, settings.batch_operations)
         self._message_size = 0  # bytes, of the last batch on average
+        self._operations = 0  # that handlers of the last batch returned
         self._trouble: float | None = None
         self._tries = 0
 
@@ -165,12 +167,12 @@ class Flow(Doubts):
                 batch = self._batch((yield from failed), now)
             else:
                 done: float = yield Now()
-                self.pace.measured(batch.size, done - now)
+                self.pace.measured(batch.size, done - now, self._operations)
                 return
 
     def _steps(self, batch: Batch, began: float) -> Effects[None]:
         """Do the steps one by one; a transaction that cannot be finished is rolled back."""
-        transaction = False
+        transaction, self._operations = False, 0
         try:
             for step in STEPS[self.settings.mode](batch):
                 if isinstance(step, Commit):
@@ -182,6 +184,8 @@ class Flow(Doubts):
                     yield from self.advance(step.moves)
                 elif isinstance(step, NoteApplied) and not transaction:
                     yield from self._note(step.lines)
+                elif isinstance(step, Write):
+                    self._operations += (yield step) or 0
                 else:
                     transaction = transaction or isinstance(step, Begin)
                     yield step
@@ -325,6 +329,7 @@ class Flow(Doubts):
         now: float = yield Now()
         self._trouble = now if self._trouble is None else self._trouble
         self._tries += 1
+        self.pace.refused()
         if now - self._trouble >= self.settings.store_timeout:
             raise StoreError(
                 f"The database asked for another try for {now - self._trouble:.0f} s; the last "

@@ -42,6 +42,7 @@ class Settings:
     mirror: bool = True
     mirror_interval: float = 1.0
     target_commit_time: float = 0.5
+    batch_operations: int = 50_000
     store_timeout: float = 60.0
     commit_timeout: float = 20.0
     stop_timeout: float = 5.0

@@ -82,6 +82,8 @@ class KeepAlive:
         tell, since offsets have gaps. Whatever is claimed is fetched anew from its position.
         """
         moved = self._moved
+        if not moved:
+            return list(messages)
         return [m for m in messages if (m.topic(), m.partition()) not in moved]
 
     def _settle(self) -> None:

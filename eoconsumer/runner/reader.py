@@ -184,11 +184,11 @@ class Reader:
         attempt = partition.tries + 1 if partition.alone else 1
         self._work.handle(run, scope.session, attempt=attempt, until=until)
 
-    def _write(self, effect: fx.Write) -> None:
+    def _write(self, effect: fx.Write) -> int:
         inside = self._transaction is not None
         until = self._until if inside else None
         scope = self._transaction or self._store
-        self._work.write(effect.runs, scope, inside=inside, until=until)
+        return self._work.write(effect.runs, scope, inside=inside, until=until)
 
     def _bury(self, effect: fx.Bury) -> None:
         (self._transaction or self._store).bury(effect.letters)

@@ -82,8 +82,8 @@ class Work:
 
     def write(
         self, runs: Sequence[Run], scope: Scope[Any], *, inside: bool, until: float | None
-    ) -> None:
-        """Send the recorded writes of ``runs`` in one go, where their handlers return writes.
+    ) -> int:
+        """Send the recorded writes of ``runs`` in one go; return how many there were.
 
         ``inside``: in a transaction. What was sent outside of one is not kept: a driver may have
         put keys into it, which a replay would find taken. Raises ``RunFailed``, ``OutOfTime``,
@@ -93,7 +93,7 @@ class Work:
         recording = [run for run in runs if routes.of(run.partition.topic).form == "writes"]
         writes = [w for run in recording for m in run.live for w in m.recorded or ()]
         if not writes:
-            return
+            return 0
         try:
             scope.write(writes)
         except WriteFailed as failed:
@@ -112,6 +112,7 @@ class Work:
                     for message in run.messages:
                         message.recorded = None
         self._in_time(until)
+        return len(writes)
 
     def after_commit(self, runs: Sequence[Run]) -> None:
         """Run the stages after the commit; an error is logged and counted, nothing else."""

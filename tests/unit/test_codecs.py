@@ -5,6 +5,7 @@ from __future__ import annotations
 from decimal import Decimal
 from typing import Any
 
+import msgspec
 import pytest
 from pydantic import BaseModel, ValidationError
 
@@ -70,6 +71,27 @@ def test_a_decode_error_does_not_quote_the_payload() -> None:
     with pytest.raises(DecodeError, match=r"moves\[0\]@7 could not be decoded") as failed:
         _ = message.value
     assert "4711" not in str(failed.value)
+
+
+@pytest.mark.parametrize(
+    ("payload", "value"), [(b'{"a": 1}', {"a": 1}), (None, None), (b"[1]", ...), (b"{", ...)]
+)
+def test_a_plain_dict_is_any_json_object(payload: bytes | None, value: Any) -> None:
+    message = view(payload, model_decoder(dict))
+    if value is ...:
+        with pytest.raises(DecodeError):
+            _ = message.value
+    else:
+        assert message.value == value
+
+
+def test_a_struct_of_msgspec_is_a_type_of_value_too() -> None:
+    class Sold(msgspec.Struct):
+        item: str
+
+    assert view(b'{"item": "pear"}', model_decoder(Sold)).value == Sold("pear")
+    with pytest.raises(DecodeError):
+        _ = view(b'{"item": 1}', model_decoder(Sold)).value
 
 
 def test_one_bad_message_leaves_the_others_readable() -> None:

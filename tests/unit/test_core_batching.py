@@ -84,7 +84,7 @@ def test_a_suspect_comes_alone() -> None:
 
 
 def test_the_pace_aims_at_the_time_a_transaction_should_take() -> None:
-    pace = Pace(0.5)
+    pace = Pace(0.5, 50_000)
     for _ in range(10):
         pace.measured(pace.limit, pace.limit / 10_000)  # 10,000 messages a second
     assert pace.limit == 5_000
@@ -94,7 +94,7 @@ def test_the_pace_aims_at_the_time_a_transaction_should_take() -> None:
 def test_the_pace_grows_at_most_fourfold_and_never_falls_below_one(
     batches: list[tuple[int, float]],
 ) -> None:
-    pace = Pace(0.5)
+    pace = Pace(0.5, 50_000)
     for count, seconds in batches:
         before = pace.limit
         pace.measured(count, seconds)
@@ -102,7 +102,7 @@ def test_the_pace_grows_at_most_fourfold_and_never_falls_below_one(
 
 
 def test_a_batch_that_ran_out_of_time_cuts_the_pace_to_an_eighth_of_it() -> None:
-    pace = Pace(0.5)
+    pace = Pace(0.5, 50_000)
     pace.too_slow(800)
     assert pace.limit == 100
     pace.too_slow(3)
@@ -138,3 +138,20 @@ def test_the_default_retries_are_over_in_ten_seconds() -> None:
 def test_a_policy_that_makes_no_sense_is_refused(wrong: dict[str, float]) -> None:
     with pytest.raises(ConfigurationError, match="makes no sense"):
         RetryPolicy(**wrong)  # type: ignore[arg-type]
+
+
+@pytest.mark.requirement("N7")
+def test_the_pace_keeps_the_operations_of_a_transaction_within_their_budget() -> None:
+    pace = Pace(10.0, operations=1_000)
+    pace.measured(250, 0.1, operations=2_500)
+    assert pace.limit == 100
+
+
+@pytest.mark.requirement("N7")
+def test_a_batch_that_the_database_refuses_halves_the_pace() -> None:
+    pace = Pace(0.5, 50_000)
+    pace.refused()
+    assert pace.limit == 125
+    for _ in range(20):
+        pace.refused()
+    assert pace.limit == 1

@@ -19,7 +19,7 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError, Write
 from eoconsumer.errors import StoreError, TransientStoreError, WriteFailed
 from eoconsumer.stores.mongo.concerns import Document, durable_database
 from eoconsumer.stores.mongo.driver import OwnSession
-from eoconsumer.stores.mongo.operations import Part, by_namespace, parts
+from eoconsumer.stores.mongo.operations import Part, planned
 from eoconsumer.stores.mongo.translation import is_transient, summary, transient
 from eoconsumer.stores.twins import answer
 
@@ -43,11 +43,11 @@ class Writes:
 
     async def send(self, writes: Sequence[Any]) -> None:
         """Send ``writes`` in the open transaction, or on their own; see the protocol."""
-        namespaces = by_namespace(writes)
+        namespaces = planned(writes)
         inside = self._session.in_transaction
-        for namespace, indexes in namespaces.items():
+        for namespace, parts in namespaces.items():
             collection = self._collection(namespace)
-            for part in parts(writes, indexes):
+            for part in parts:
                 try:
                     if not part.documents:
                         await self._bulk(collection, part)
