@@ -2,7 +2,7 @@
 
 import logging
 
-from eoconsumer.consumer import Consumer
+from eoconsumer.consumer import AsyncConsumer, Consumer
 from eoconsumer.core.effects import Run
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.core.modes import Mode
@@ -21,6 +21,7 @@ from eoconsumer.message import Message, Record, TopicPartition
 from eoconsumer.telemetry import Events, Snapshot, Trace
 
 __all__ = [
+    "AsyncConsumer",
     "ConfigurationError",
     "Consumer",
     "DecodeError",

@@ -22,7 +22,7 @@ from typing import TYPE_CHECKING
 from eoconsumer.message import RawMessage, TopicPartition
 
 if TYPE_CHECKING:
-    from eoconsumer.runner.reader import Reader
+    from eoconsumer.runner.fetching import Fetching
 
 log = logging.getLogger("eoconsumer.reader")
 
@@ -30,8 +30,8 @@ log = logging.getLogger("eoconsumer.reader")
 class KeepAlive:
     """The second thread of one reader."""
 
-    def __init__(self, reader: Reader) -> None:
-        """Watch over ``reader``."""
+    def __init__(self, reader: Fetching) -> None:
+        """Watch over ``reader``, by its Kafka half."""
         self._reader = reader
         self._interval = reader.source.max_poll_seconds / 3
         self._thread = threading.Thread(target=self._watch, name="eoconsumer-alive", daemon=True)

@@ -5,20 +5,18 @@ from __future__ import annotations
 import logging
 import random
 import time
-from collections import defaultdict
-from collections.abc import Callable, Sequence
+from collections.abc import Callable
 from typing import Any
 
 from eoconsumer.core import effects as fx
 from eoconsumer.core.flow import Flow
-from eoconsumer.core.identity import Found, Sighting
-from eoconsumer.core.positions import Claims, Position, Start
+from eoconsumer.core.positions import Claims, Position
 from eoconsumer.errors import BrokerError, EOConsumerError, Fenced, StoreError
-from eoconsumer.message import Message, RawMessage, TopicPartition
+from eoconsumer.message import Message, TopicPartition
 from eoconsumer.protocols import Source, StoreSession, Transaction
 from eoconsumer.runner.driving import drive
+from eoconsumer.runner.fetching import Fetching
 from eoconsumer.runner.flag import Flag
-from eoconsumer.runner.keepalive import KeepAlive
 from eoconsumer.runner.user import User, Work
 from eoconsumer.runner.watch import Watch
 
@@ -40,7 +38,7 @@ class Reader:
     ) -> None:
         """Take what a reader owns: it closes ``source`` and ``store`` at its end."""
         self.flow = flow
-        self.source = source
+        self._fetching = Fetching(flow, source, stopping.is_set, self.drive)
         self._store = store
         self._user = user
         self._watch = watch
@@ -49,41 +47,28 @@ class Reader:
         self._work = Work(user, watch, store)
         self._transaction: Transaction[Any] | None = None
         self._until: float | None = None
-        self._failure: BaseException | None = None
         self.moved = False  # whether anything was committed
-        self._keeper = KeepAlive(self)
         self._carry_out: dict[type, Callable[[Any], Any]] = {
-            effect: getattr(self, f"_{name}") for effect, name in _METHODS.items()
+            **self._fetching.carry_out,
+            **{effect: getattr(self, f"_{name}") for effect, name in _METHODS.items()},
         }
 
     def run(self) -> None:
         """Read until stop is asked for; raises what the core could not recover from."""
-        source, keeper = self.source, self._keeper
-        source.commit_failed = self.flow.mirror_failed
-        source.position_failed = self.flow.position_failed
         try:
-            source.subscribe(self._user.routes.topics, keeper.assigned, keeper.revoked, keeper.lost)
-            keeper.start()
+            self._fetching.start(self._user.routes.topics)
             self.drive(self.flow.read())
         except BaseException as error:
             self._let_go(lost=isinstance(error, BrokerError | StoreError))
             raise
         finally:
-            keeper.stop()
-            source.close()
+            self._fetching.stop()
             self._store.close()
 
     def drive(self, effects: fx.Effects[None]) -> None:
         """Do what ``effects`` asks for, one after the other."""
         carry_out = self._carry_out
         drive(effects, lambda effect: carry_out[type(effect)](effect))
-
-    def rebalance(self, effects: fx.Effects[None]) -> None:
-        """Drive ``effects`` inside a callback of Kafka, through which no error must leave."""
-        try:
-            self.drive(effects)
-        except BaseException as error:
-            self._failure = self._failure or error
 
     def _let_go(self, *, lost: bool) -> None:
         """Give up what is ours after a failure, as well as it goes."""
@@ -94,72 +79,12 @@ class Reader:
         except EOConsumerError as error:
             log.warning("not everything could be given up in order: %s", error)
 
-    # --- Kafka ------------------------------------------------------------------------------
-
     def _poll(self, effect: fx.Poll) -> dict[TopicPartition, list[Message[Any]]] | None:
-        if self._stopping.is_set():
+        polled = self._fetching.poll(effect)
+        if polled is None:
             return None
-        with self._keeper.polling():
-            raw = self._keeper.take_kept()
-            raw += self.source.poll(effect.messages, 0.0 if raw else effect.seconds)
-            raw = self._keeper.still_ours(raw)
-        if self._failure is not None:
-            failure, self._failure = self._failure, None
-            raise failure
-        return self._views(raw)
-
-    def _views(self, raw: Sequence[RawMessage]) -> dict[TopicPartition, list[Message[Any]]]:
-        """Sort messages by partition, and decode them."""
-        sorted_: dict[tuple[str | None, int | None], list[RawMessage]] = defaultdict(list)
-        for message in raw:
-            sorted_[message.topic(), message.partition()].append(message)
         routes = self._user.routes
-        return {
-            TopicPartition(topic, number): routes.of(topic).view(messages)
-            for (topic, number), messages in sorted_.items()
-            if topic is not None and number is not None
-        }
-
-    def _resolve(self, effect: fx.Resolve) -> dict[TopicPartition, Start]:
-        return self.source.resolve(effect.policies)
-
-    def _inspect(self, effect: fx.Inspect) -> dict[TopicPartition, Sighting]:
-        return self.source.inspect(effect.partitions)
-
-    def _glance(self, effect: fx.Glance) -> dict[TopicPartition, Sighting] | None:
-        return self.source.glance(effect.partitions)
-
-    def _look_up(self, effect: fx.LookUp) -> dict[TopicPartition, Found]:
-        return self.source.look_up(effect.offsets)
-
-    def _assign(self, effect: fx.Assign) -> None:
-        if effect.positions:
-            others = {
-                key: partition.fetched
-                for key, partition in self.flow.partitions.items()
-                if partition.live and key not in effect.positions
-            }
-            self.source.assign(effect.positions, others)
-
-    def _pause(self, effect: fx.Pause) -> None:
-        with self._keeper.client() as free:
-            if free:  # else it is paused already, and stays so while it rests
-                self.source.pause([effect.partition])
-
-    def _resume(self, effect: fx.Resume) -> None:
-        with self._keeper.client() as free:
-            if free:  # else the next poll resumes it
-                self.source.resume([effect.partition])
-
-    def _commit_group(self, effect: fx.CommitGroup) -> None:
-        self.source.commit(effect.positions, wait=True)
-
-    def _mirror(self, effect: fx.Mirror) -> None:
-        with self._keeper.client() as free:
-            if free:
-                self.source.commit(effect.positions, wait=False)
-            else:
-                self.flow.mirror_failed(effect.positions)
+        return {key: routes.of(key.topic).view(messages) for key, messages in polled.items()}
 
     # --- the store --------------------------------------------------------------------------
 
@@ -197,7 +122,7 @@ class Reader:
         (self._transaction or self._store).note_applied(effect.lines)
 
     def _advance(self, effect: fx.Advance) -> None:
-        lost = self._keeper.lost_in_flight.intersection(move.partition for move in effect.moves)
+        lost = self._fetching.lost_in_flight.intersection(m.partition for m in effect.moves)
         ours = [move for move in effect.moves if move.partition not in lost]
         if ours and not (lost and self._transaction):
             (self._transaction or self._store).advance(ours)
@@ -244,15 +169,6 @@ class Reader:
 
 _METHODS: dict[type, str] = {
     fx.Poll: "poll",
-    fx.Resolve: "resolve",
-    fx.Inspect: "inspect",
-    fx.Glance: "glance",
-    fx.LookUp: "look_up",
-    fx.Assign: "assign",
-    fx.Pause: "pause",
-    fx.Resume: "resume",
-    fx.CommitGroup: "commit_group",
-    fx.Mirror: "mirror",
     fx.Claim: "claim",
     fx.ReadPositions: "read_positions",
     fx.Release: "release",

@@ -33,13 +33,15 @@ class Runner:
         make_source: Callable[[int], Source],
         user: User,
         watch: Watch,
+        changed: Flag,
     ) -> None:
-        """Start nothing yet."""
+        """Start nothing yet; ``changed`` is set whenever ``watch`` has news."""
         self._config = config
         self._store = store
         self._make_source = make_source
         self._user = user
         self._watch = watch
+        self._changed = changed
         self._stopping = Flag()
         self._threads: list[threading.Thread] = []
         self.failure: BaseException | None = None
@@ -56,7 +58,7 @@ class Runner:
     def stop(self) -> None:
         """Ask the readers to finish what they have in hand and leave."""
         self._stopping.set()
-        self._watch.changed.set()
+        self._changed.set()
 
     @property
     def stopping(self) -> bool:
@@ -92,10 +94,9 @@ class Runner:
                 return
 
     def _reader(self, number: int) -> Reader:
-        owner = f"{socket.gethostname()}:{os.getpid()}:{number}:{uuid.uuid4().hex[:12]}"
         source = self._make_source(number)
         try:
-            session = self._store.open(self._config.group, owner)
+            session = self._store.open(self._config.group, owner_name(number))
         except BaseException:
             source.close()
             raise
@@ -112,3 +113,8 @@ class Runner:
     def _fail(self, error: BaseException) -> None:
         self.failure = self.failure or error
         self.stop()
+
+
+def owner_name(number: int) -> str:
+    """Return a name for the reader ``number`` of this process that no other ever has."""
+    return f"{socket.gethostname()}:{os.getpid()}:{number}:{uuid.uuid4().hex[:12]}"

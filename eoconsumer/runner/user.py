@@ -4,19 +4,27 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 from dataclasses import dataclass
 from functools import partial
-from types import GeneratorType
 from typing import Any
 
 from eoconsumer.codecs import Routes
-from eoconsumer.core.effects import Before, OutOfTime, Run, RunFailed
-from eoconsumer.errors import DecodeError, HandlerMisuse, TransientStoreError, WriteFailed
+from eoconsumer.core.effects import Before, Run
+from eoconsumer.errors import TransientStoreError, WriteFailed
 from eoconsumer.message import Message, RawMessage, TopicPartition
 from eoconsumer.protocols import Scope, StoreSession
+from eoconsumer.runner.judging import (
+    culprit,
+    forget,
+    in_time,
+    judged,
+    listed,
+    recorded,
+    refused,
+    trace,
+)
 from eoconsumer.runner.watch import Watch
-from eoconsumer.telemetry import Trace
 
 log = logging.getLogger("eoconsumer.hooks")
 
@@ -62,13 +70,13 @@ class Work:
         if route.form == "batch":
             call = partial(route.call, messages, session)
             self._stage(run, messages, call, until, attempt)
-            self._in_time(until)
+            in_time(until)
             return
         if self._watch.tracing:
             for message in messages:
                 call = partial(route.call, message, session)
                 self._stage(run, [message], call, until, attempt, one_by_one=True)
-                self._in_time(until)
+                in_time(until)
             return
         call_handler = route.call
         for message in messages:
@@ -76,9 +84,9 @@ class Work:
                 call_handler(message, session)
             except Exception as error:
                 failure = self._failure(run, message.offset, error, until)
-                raise failure from failure.__cause__ or error
+                raise failure from failure.__cause__
             if until is not None and time.monotonic() > until:
-                self._in_time(until)
+                in_time(until)
 
     def write(
         self, runs: Sequence[Run], scope: Scope[Any], *, inside: bool, until: float | None
@@ -89,29 +97,20 @@ class Work:
         put keys into it, which a replay would find taken. Raises ``RunFailed``, ``OutOfTime``,
         ``HandlerMisuse`` or ``TransientStoreError``.
         """
-        routes = self._user.routes
-        recording = [run for run in runs if routes.of(run.partition.topic).form == "writes"]
-        writes = [w for run in recording for m in run.live for w in m.recorded or ()]
+        recording, writes = recorded(self._user.routes, runs)
         if not writes:
             return 0
         try:
             scope.write(writes)
-        except WriteFailed as failed:
-            before: Before = "handled" if failed.before_are_done else "perhaps"
-            raise RunFailed(*_place(recording, failed.index), before=before) from (
-                failed.__cause__ or failed
-            )
-        except TransientStoreError as error:
-            self._in_time(until)  # the server itself ends a transaction that lives too long
-            if inside:
-                raise
-            raise RunFailed(*_place(recording, None), before="perhaps") from error
+        except (WriteFailed, TransientStoreError) as error:
+            if isinstance(error, TransientStoreError):
+                in_time(until)  # the server itself ends a transaction that lives too long
+            found = refused(recording, error, inside=inside)
+            raise found from found.__cause__
         finally:
             if not inside:
-                for run in recording:
-                    for message in run.messages:
-                        message.recorded = None
-        self._in_time(until)
+                forget(recording)
+        in_time(until)
         return len(writes)
 
     def after_commit(self, runs: Sequence[Run]) -> None:
@@ -127,7 +126,7 @@ class Work:
                 error = raised
                 log.exception("after_commit failed for %s; its messages stay done", run.partition)
                 self._watch.report("stage_failed", {"error": raised, "messages": len(run.live)})
-            self._trace(run, run.live, 1, "after_commit", began, error)
+            trace(self._watch, run, run.live, 1, "after_commit", began, error)
 
     def assigned(self, keys: Sequence[TopicPartition]) -> None:
         """Tell the user what came."""
@@ -153,12 +152,12 @@ class Work:
         try:
             call()
         except Exception as error:
-            self._trace(run, messages, attempt, "handle", began, error)
-            offset = self._culprit(messages, error)
+            trace(self._watch, run, messages, attempt, "handle", began, error)
+            offset = culprit(self._store, messages, error)
             before: Before = "handled" if one_by_one else "perhaps"
             failure = self._failure(run, offset, error, until, before=before)
-            raise failure from failure.__cause__ or error
-        self._trace(run, messages, attempt, "handle", began, None)
+            raise failure from failure.__cause__
+        trace(self._watch, run, messages, attempt, "handle", began, None)
 
     def _record(
         self,
@@ -175,21 +174,14 @@ class Work:
                 continue
             began = time.monotonic() if tracing else 0.0
             try:
-                message.recorded = _listed(call(message))
+                message.recorded = listed(call(message))
             except Exception as error:
-                self._trace(run, [message], attempt, "handle", began, error)
+                trace(self._watch, run, [message], attempt, "handle", began, error)
                 failure = self._failure(run, message.offset, error, until, before="untouched")
-                raise failure from failure.__cause__ or error
+                raise failure from failure.__cause__
             if tracing:
-                self._trace(run, [message], attempt, "handle", began, None)
-        self._in_time(until)
-
-    def _culprit(self, messages: Sequence[Message[Any]], error: Exception) -> int | None:
-        """Return the offset of the message that ``error`` is about, if that is known."""
-        if isinstance(error, DecodeError) and error.offset is not None:
-            return error.offset
-        index = 0 if len(messages) == 1 else self._store.culprit(error, len(messages))
-        return None if index is None else messages[index].offset
+                trace(self._watch, run, [message], attempt, "handle", began, None)
+        in_time(until)
 
     def _failure(
         self,
@@ -200,40 +192,8 @@ class Work:
         *,
         before: Before = "handled",
     ) -> Exception:
-        """Return what the core is to know of ``error``; its cause is the error, or its meaning."""
-        told = self._store.translate(error)
-        if isinstance(told, HandlerMisuse):
-            return told
-        if isinstance(told, TransientStoreError):
-            if until is not None:
-                self._in_time(until)  # the server itself ends a transaction that lives too long
-                return told
-            failure = RunFailed(run.partition, offset, before=before)
-            failure.__cause__ = told
-            return failure
-        return RunFailed(run.partition, offset, before=before)
-
-    def _in_time(self, until: float | None) -> None:
-        if until is not None and (late := time.monotonic() - until) > 0:
-            raise OutOfTime(late)
-
-    def _trace(
-        self,
-        run: Run,
-        messages: Sequence[Message[Any]],
-        attempt: int,
-        stage: str,
-        began: float,
-        error: BaseException | None,
-    ) -> None:
-        if not self._watch.tracing or not messages:
-            return
-        seconds = (time.monotonic() - began) / len(messages)
-        topic, partition = run.partition
-        for message in messages:
-            self._watch.trace(
-                Trace(topic, partition, message.offset, attempt, stage, seconds, error)
-            )
+        """Return what the core is to know of ``error``."""
+        return judged(run, offset, error, self._store.translate(error), until, before)
 
     def _hook(
         self,
@@ -247,23 +207,3 @@ class Work:
             hook(list(keys))
         except Exception:
             log.exception("%s failed for %s; the consumer goes on", name, ", ".join(map(str, keys)))
-
-
-def _listed(returned: Any) -> Sequence[Any]:
-    """Return what a handler returned or yields as a list: nothing, one write, or several."""
-    if type(returned) in (list, GeneratorType):  # most of them; the question below takes longer
-        return list(returned)
-    if returned is None:
-        return []
-    return list(returned) if isinstance(returned, Iterable) else [returned]
-
-
-def _place(runs: Sequence[Run], index: int | None) -> tuple[TopicPartition | None, int | None]:
-    """Return partition and offset of the message that write number ``index`` is of, if known."""
-    if index is not None:
-        for run in runs:
-            for message in run.live:
-                index -= len(message.recorded or ())
-                if index < 0:
-                    return run.partition, message.offset
-    return (runs[0].partition if len(runs) == 1 else None), None

@@ -5,10 +5,9 @@ from __future__ import annotations
 import logging
 import threading
 from collections.abc import Mapping
-from typing import Any
+from typing import Any, Protocol
 
 from eoconsumer.message import TopicPartition
-from eoconsumer.runner.flag import Flag
 from eoconsumer.telemetry import Events, Snapshot, Trace
 
 log = logging.getLogger("eoconsumer.reader")
@@ -60,18 +59,25 @@ _LOGGED: dict[str, tuple[int, str]] = {
 }
 
 
+class Settable(Protocol):
+    """A flag of either driver."""
+
+    def set(self) -> None:
+        """Set it, from any thread."""
+
+
 class Watch:
     """Counters for all readers of a consumer; thread-safe."""
 
-    def __init__(self, events: Events) -> None:
-        """Pass on to ``events``."""
+    def __init__(self, events: Events, changed: Settable | None = None) -> None:
+        """Pass on to ``events``; ``changed`` is set with each of them."""
         self._events = events
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
         self._positions: dict[TopicPartition, int] = {}
         hooked = getattr(type(events), "trace", Events.trace) is not Events.trace
         self.tracing = hooked or traces.isEnabledFor(logging.DEBUG)
-        self.changed = Flag()
+        self._changed = changed
 
     def report(self, name: str, details: Mapping[str, Any]) -> None:
         """Count, log and pass on one thing that happened."""
@@ -85,7 +91,8 @@ class Watch:
             getattr(self._events, name, _no_hook)(**details)
         except Exception:
             log.exception("the hook %s failed; the consumer goes on", name)
-        self.changed.set()
+        if self._changed is not None:
+            self._changed.set()
 
     def trace(self, trace: Trace) -> None:
         """Pass on what one stage did to one message."""

@@ -32,12 +32,5 @@ def open_store(url: str) -> Store[Any]:
             f"No store is known for {scheme}://; nothing was opened. "
             f"Known are: {', '.join(sorted(stores)) or 'none'}."
         )
-    try:
-        kind = entry.load()
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"The store for {scheme}:// needs {error.name!r}, which is not installed; nothing was "
-            f"opened. Run: pip install 'eoconsumer[{entry.name}]'"
-        ) from error
-    store: Store[Any] = kind.connect(url)
+    store: Store[Any] = entry.load().connect(url)
     return store

@@ -15,20 +15,24 @@ from typing import Any
 
 from trial import DEADLINE, Document, Place
 
-PROGRAM = Path(__file__).with_name("workers") / "ledger.py"
+PROGRAMS = Path(__file__).with_name("workers")
 
 
 class Worker:
-    """One process that runs ``workers/ledger.py``; see there for what it can be told."""
+    """One process that runs ``workers/ledger.py``; see there for what it can be told.
+
+    Told ``asyncio`` ("pymongo" or "motor": the driver), it runs ``async_ledger.py``.
+    """
 
     def __init__(self, log: Path, **told: Any) -> None:
         """Start it; ``log`` takes its stderr."""
         self.log = log
         self._lines: list[Document] = []
         self._news = threading.Condition()
+        program = PROGRAMS / ("async_ledger.py" if told.get("asyncio") else "ledger.py")
         with log.open("wb") as stderr:
             self._process = subprocess.Popen(
-                [sys.executable, PROGRAM, json.dumps(told)], stdout=subprocess.PIPE, stderr=stderr
+                [sys.executable, program, json.dumps(told)], stdout=subprocess.PIPE, stderr=stderr
             )
         self.pid = self._process.pid
         self._listener = threading.Thread(target=self._listen, daemon=True)

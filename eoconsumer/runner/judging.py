@@ -1,0 +1,128 @@
+"""What the errors of a handler mean to the core; the same for threads and for asyncio."""
+
+from __future__ import annotations
+
+import time
+from collections.abc import Iterable, Sequence
+from types import GeneratorType
+from typing import Any, Protocol
+
+from eoconsumer.codecs import Routes
+from eoconsumer.core.effects import Before, OutOfTime, Run, RunFailed
+from eoconsumer.errors import DecodeError, HandlerMisuse, TransientStoreError, WriteFailed
+from eoconsumer.message import Message, TopicPartition
+from eoconsumer.runner.watch import Watch
+from eoconsumer.telemetry import Trace
+
+
+class Knowing(Protocol):
+    """What is asked of a session of either kind of store; it needs no round trip."""
+
+    def culprit(self, error: BaseException, messages: int) -> int | None:
+        """See ``StoreSession.culprit``."""
+
+
+def culprit(store: Knowing, messages: Sequence[Message[Any]], error: BaseException) -> int | None:
+    """Return the offset of the message that ``error`` is about, if that is known."""
+    if isinstance(error, DecodeError) and error.offset is not None:
+        return error.offset
+    index = 0 if len(messages) == 1 else store.culprit(error, len(messages))
+    return None if index is None else messages[index].offset
+
+
+def judged(
+    run: Run,
+    offset: int | None,
+    error: BaseException,
+    told: BaseException,
+    until: float | None,
+    before: Before,
+) -> Exception:
+    """Return what to raise, with its cause, for ``error``, which the store ``told`` the meaning of.
+
+    ``until`` as in ``in_time``; None outside of a transaction.
+    """
+    if isinstance(told, HandlerMisuse):
+        found: Exception = told
+        found.__cause__ = found.__cause__ or error
+    elif isinstance(told, TransientStoreError) and until is not None:
+        in_time(until)  # the server itself ends a transaction that lives too long
+        found = told
+        found.__cause__ = found.__cause__ or error
+    else:
+        found = RunFailed(run.partition, offset, before=before)
+        found.__cause__ = told if isinstance(told, TransientStoreError) else error
+    return found
+
+
+def refused(
+    recording: Sequence[Run], error: WriteFailed | TransientStoreError, *, inside: bool
+) -> Exception:
+    """Return what to raise where the writes that the handlers of ``recording`` returned failed."""
+    if isinstance(error, WriteFailed):
+        before: Before = "handled" if error.before_are_done else "perhaps"
+        found: Exception = RunFailed(*_place(recording, error.index), before=before)
+        found.__cause__ = error.__cause__ or error
+    elif inside:
+        found = error
+    else:
+        found = RunFailed(*_place(recording, None), before="perhaps")
+        found.__cause__ = error
+    return found
+
+
+def recorded(routes: Routes, runs: Sequence[Run]) -> tuple[list[Run], list[Any]]:
+    """Return those of ``runs`` whose handlers return writes, and these writes."""
+    recording = [run for run in runs if routes.of(run.partition.topic).form == "writes"]
+    return recording, [w for run in recording for m in run.live for w in m.recorded or ()]
+
+
+def forget(recording: Sequence[Run]) -> None:
+    """Ask for the writes again, should these runs come again."""
+    for run in recording:
+        for message in run.messages:
+            message.recorded = None
+
+
+def listed(returned: Any) -> Sequence[Any]:
+    """Return what a handler returned or yields as a list: nothing, one write, or several."""
+    if type(returned) in (list, GeneratorType):  # most of them; the question below takes longer
+        return list(returned)
+    if returned is None:
+        return []
+    return list(returned) if isinstance(returned, Iterable) else [returned]
+
+
+def in_time(until: float | None) -> None:
+    """Raise ``OutOfTime`` behind ``until``, when the transaction has lived too long."""
+    if until is not None and (late := time.monotonic() - until) > 0:
+        raise OutOfTime(late)
+
+
+def trace(
+    watch: Watch,
+    run: Run,
+    messages: Sequence[Message[Any]],
+    attempt: int,
+    stage: str,
+    began: float,
+    error: BaseException | None,
+) -> None:
+    """Tell whoever traces what a stage did to ``messages``, each with its share of the time."""
+    if not watch.tracing or not messages:
+        return
+    seconds = (time.monotonic() - began) / len(messages)
+    topic, partition = run.partition
+    for message in messages:
+        watch.trace(Trace(topic, partition, message.offset, attempt, stage, seconds, error))
+
+
+def _place(runs: Sequence[Run], index: int | None) -> tuple[TopicPartition | None, int | None]:
+    """Return partition and offset of the message that write number ``index`` is of, if known."""
+    if index is not None:
+        for run in runs:
+            for message in run.live:
+                index -= len(message.recorded or ())
+                if index < 0:
+                    return run.partition, message.offset
+    return (runs[0].partition if len(runs) == 1 else None), None

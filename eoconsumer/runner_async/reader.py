@@ -1,0 +1,238 @@
+"""One reader: a task with its own session, and a thread for its own Kafka client.
+
+librdkafka's calls block, so they are made on the reader's thread, one after the other, and the task
+awaits them. What comes by a poll (claims, what is given up) needs the store, which lives on the
+loop: then the thread waits for the loop. The loop never waits for the thread.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import random
+import time
+from collections.abc import Callable
+from concurrent.futures import Executor
+from typing import Any
+
+from eoconsumer.core import effects as fx
+from eoconsumer.core.flow import Flow
+from eoconsumer.core.positions import Claims, Position
+from eoconsumer.errors import BrokerError, EOConsumerError, Fenced, StoreError
+from eoconsumer.message import Message, TopicPartition
+from eoconsumer.protocols import AsyncStoreSession, AsyncTransaction, Source
+from eoconsumer.runner.driving import drive
+from eoconsumer.runner.fetching import Fetching
+from eoconsumer.runner.user import User
+from eoconsumer.runner.watch import Watch
+from eoconsumer.runner_async.user import AsyncWork
+from eoconsumer.runner_async.waiting import LoopFlag, to_its_end
+
+log = logging.getLogger("eoconsumer.reader")
+
+
+class AsyncReader:
+    """Carries out the effects of one ``Flow`` on real servers."""
+
+    def __init__(
+        self,
+        flow: Flow,
+        source: Source,
+        store: AsyncStoreSession[Any],
+        user: User,
+        watch: Watch,
+        stopping: LoopFlag,
+        transaction_seconds: float | None,
+        thread: Executor,
+    ) -> None:
+        """Take what a reader owns: it closes ``source`` and ``store`` at its end.
+
+        ``thread`` has one thread, on which ``source`` is used.
+        """
+        self.flow = flow
+        self._loop = asyncio.get_running_loop()
+        self._thread = thread
+        self._fetching = Fetching(flow, source, stopping.is_set, self._drive_on_a_thread)
+        self._store = store
+        self._user = user
+        self._watch = watch
+        self._stopping = stopping
+        self._seconds = transaction_seconds
+        self._work = AsyncWork(user, watch, store)
+        self._transaction: AsyncTransaction[Any] | None = None
+        self._until: float | None = None
+        self.moved = False  # whether anything was committed
+        self._awaited: dict[type, Callable[[Any], Any]] = {
+            effect: getattr(self, f"_{name}") for effect, name in _AWAITED.items()
+        }
+
+    async def run(self) -> None:
+        """Read until stop is asked for; raises what the core could not recover from.
+
+        Where it is cancelled, what is in hand is rolled back, and what is ours is given up.
+        """
+        try:
+            await self._on_the_thread(self._fetching.start, self._user.routes.topics)
+            await self._drive(self.flow.read())
+        except BaseException as error:
+            await self._let_go(lost=isinstance(error, BrokerError | StoreError))
+            raise
+        finally:
+            try:
+                await self._on_the_thread(self._fetching.stop)
+            finally:
+                await self._store.close()
+
+    async def _drive(self, effects: fx.Effects[None]) -> None:
+        """Do what ``effects`` asks for, one after the other."""
+        try:
+            effect = next(effects)
+            while True:
+                try:
+                    result = await self._carry_out(effect)
+                except EOConsumerError as error:
+                    effect = effects.throw(error)
+                else:
+                    effect = effects.send(result)
+        except StopIteration:
+            return
+
+    async def _carry_out(self, effect: fx.Effect) -> Any:
+        kind = type(effect)
+        if kind in _AT_ONCE:
+            return _AT_ONCE[kind]()
+        if kind in self._fetching.carry_out:
+            return await self._on_the_thread(self._fetching.carry_out[kind], effect)
+        return await self._awaited[kind](effect)
+
+    async def _on_the_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
+        """Await a call of Kafka's client. It cannot be interrupted: a cancellation waits for it."""
+        return await to_its_end(self._loop.run_in_executor(self._thread, call, *arguments))
+
+    def _drive_on_a_thread(self, effects: fx.Effects[None]) -> None:
+        """Drive what came by a poll, on the thread that polls: for the store it waits for the loop.
+
+        That waits for nobody here: the reader awaits its poll, or it is between two batches.
+        """
+
+        def carry_out(effect: fx.Effect) -> Any:
+            kind = type(effect)
+            if kind in self._fetching.carry_out:
+                return self._fetching.carry_out[kind](effect)
+            coroutine = self._carry_out(effect)
+            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+
+        drive(effects, carry_out)
+
+    async def _let_go(self, *, lost: bool) -> None:
+        """Give up what is ours after a failure, as well as it goes."""
+        if self._transaction is not None:
+            await self._abort(fx.Abort())
+        try:
+            await self._drive(self.flow.revoked(list(self.flow.partitions), lost=lost))
+        except EOConsumerError as error:
+            log.warning("not everything could be given up in order: %s", error)
+
+    async def _poll(self, effect: fx.Poll) -> dict[TopicPartition, list[Message[Any]]] | None:
+        polled = await self._on_the_thread(self._fetching.poll, effect)
+        if polled is None:
+            return None
+        return {key: await self._work.views(key.topic, raw) for key, raw in polled.items()}
+
+    # --- the store --------------------------------------------------------------------------
+
+    async def _claim(self, effect: fx.Claim) -> Claims:
+        return await self._store.claim(effect.partitions, effect.starts)
+
+    async def _read_positions(self, effect: fx.ReadPositions) -> dict[TopicPartition, Position]:
+        return await self._store.positions(effect.partitions)
+
+    async def _release(self, effect: fx.Release) -> None:
+        await self._store.release(effect.moves)
+
+    async def _begin(self, _: fx.Begin) -> None:
+        self._transaction = await self._store.transaction()
+        self._until = None if self._seconds is None else time.monotonic() + self._seconds
+
+    async def _handle(self, effect: fx.Handle) -> None:
+        run = effect.run
+        partition = self.flow.partitions[run.partition]
+        scope = self._transaction or self._store
+        until = self._until if self._transaction is not None else None
+        attempt = partition.tries + 1 if partition.alone else 1
+        await self._work.handle(run, scope.session, attempt=attempt, until=until)
+
+    async def _write(self, effect: fx.Write) -> int:
+        inside = self._transaction is not None
+        until = self._until if inside else None
+        scope = self._transaction or self._store
+        return await self._work.write(effect.runs, scope, inside=inside, until=until)
+
+    async def _bury(self, effect: fx.Bury) -> None:
+        await (self._transaction or self._store).bury(effect.letters)
+
+    async def _note_applied(self, effect: fx.NoteApplied) -> None:
+        await (self._transaction or self._store).note_applied(effect.lines)
+
+    async def _advance(self, effect: fx.Advance) -> None:
+        lost = self._fetching.lost_in_flight.intersection(m.partition for m in effect.moves)
+        ours = [move for move in effect.moves if move.partition not in lost]
+        if ours and not (lost and self._transaction):
+            await (self._transaction or self._store).advance(ours)
+        if lost:
+            raise Fenced(lost)
+
+    async def _commit(self, _: fx.Commit) -> None:
+        if self._transaction is not None:
+            await self._transaction.commit()
+            self._transaction = None
+
+    async def _abort(self, _: fx.Abort) -> None:
+        if self._transaction is not None:
+            await self._transaction.abort()
+            self._transaction = None
+
+    # --- the user, and time -------------------------------------------------------------------
+
+    async def _after_commit(self, effect: fx.AfterCommit) -> None:
+        await self._work.after_commit(effect.runs)
+
+    async def _assigned(self, effect: fx.Assigned) -> None:
+        await self._work.assigned(effect.partitions)
+
+    async def _revoked(self, effect: fx.Revoked) -> None:
+        await self._work.revoked(effect.partitions)
+
+    async def _sleep(self, effect: fx.Sleep) -> bool:
+        if self._stopping.is_set():
+            await asyncio.sleep(
+                effect.seconds
+            )  # what still has to be tried is not tried in a hurry
+            return True
+        return await self._stopping.wait(effect.seconds)
+
+    async def _report(self, effect: fx.Report) -> None:
+        self.moved = self.moved or effect.name == "committed"
+        self._watch.report(effect.name, effect.details)
+
+
+_AT_ONCE: dict[type, Callable[[], float]] = {fx.Now: time.monotonic, fx.Chance: random.random}
+_AWAITED: dict[type, str] = {
+    fx.Poll: "poll",
+    fx.Claim: "claim",
+    fx.ReadPositions: "read_positions",
+    fx.Release: "release",
+    fx.Begin: "begin",
+    fx.Handle: "handle",
+    fx.Write: "write",
+    fx.Bury: "bury",
+    fx.NoteApplied: "note_applied",
+    fx.Advance: "advance",
+    fx.Commit: "commit",
+    fx.Abort: "abort",
+    fx.AfterCommit: "after_commit",
+    fx.Assigned: "assigned",
+    fx.Revoked: "revoked",
+    fx.Sleep: "sleep",
+    fx.Report: "report",
+}

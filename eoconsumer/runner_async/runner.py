@@ -1,0 +1,125 @@
+"""All readers of a consumer: their tasks, their restarts, and how they end."""
+
+from __future__ import annotations
+
+import asyncio
+import random
+from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from typing import Any
+
+from eoconsumer.config import Config
+from eoconsumer.core.flow import Flow
+from eoconsumer.errors import BrokerError, StoreError
+from eoconsumer.protocols import AsyncStore, Source
+from eoconsumer.runner.runner import owner_name
+from eoconsumer.runner.user import User
+from eoconsumer.runner.watch import Watch
+from eoconsumer.runner_async.reader import AsyncReader
+from eoconsumer.runner_async.waiting import LoopFlag, all_done, to_its_end
+from eoconsumer.telemetry import Snapshot
+
+
+class AsyncRunner:
+    """Runs ``config.reader_count`` readers until one fails for good or stop is asked for."""
+
+    def __init__(
+        self,
+        config: Config,
+        store: AsyncStore[Any],
+        make_source: Callable[[int], Source],
+        user: User,
+        watch: Watch,
+        changed: LoopFlag,
+    ) -> None:
+        """Start nothing yet; ``changed`` is set whenever ``watch`` has news."""
+        self._config = config
+        self._store = store
+        self._make_source = make_source
+        self._user = user
+        self._watch = watch
+        self._changed = changed
+        self._stopping = LoopFlag()
+        self._failure: BaseException | None = None
+
+    def stop(self) -> None:
+        """Ask the readers to finish what they have in hand and leave; from any thread."""
+        self._stopping.set()
+        self._changed.set()
+
+    async def run(self, is_enough: Callable[[Snapshot], bool]) -> None:
+        """Run the readers until ``is_enough``, or until stop is asked for; raise what ended them.
+
+        Where this is cancelled, so is each reader, once, and awaited: it gives up in order.
+        """
+        readers = [
+            asyncio.create_task(
+                self._read(number), name=f"eoconsumer-{self._config.group}-{number}"
+            )
+            for number in range(self._config.reader_count)
+        ]
+        try:
+            while not self._stopping.is_set() and not is_enough(self._watch.snapshot()):
+                await self._changed.wait(1.0)
+                self._changed.clear()
+        except asyncio.CancelledError:
+            for reader in readers:
+                reader.cancel()
+            await all_done(readers)
+            raise
+        finally:
+            self.stop()
+            cancelled = await all_done(readers, cancel=True)
+        if cancelled is not None:
+            raise cancelled
+        if self._failure is not None:
+            raise self._failure
+
+    async def _read(self, number: int) -> None:
+        """Run one reader, and a new one where it lost its broker or its database."""
+        attempt = 0
+        while not self._stopping.is_set():
+            reader: AsyncReader | None = None
+            thread = ThreadPoolExecutor(1, f"eoconsumer-{self._config.group}-{number}")
+            try:
+                reader = await self._reader(number, thread)
+                await reader.run()
+            except (BrokerError, StoreError) as error:
+                attempt = 1 if reader is not None and reader.moved else attempt + 1
+                if attempt > self._config.restart.attempts:
+                    self._fail(error)
+                    return
+                delay = self._config.restart.delay(attempt, random.random())
+                details = {"error": error, "attempt": attempt, "delay": delay}
+                self._watch.report("restarted", details)
+                await self._stopping.wait(delay)
+            except BaseException as error:
+                self._fail(error)
+                return
+            finally:
+                thread.shutdown(wait=False)
+
+    async def _reader(self, number: int, thread: ThreadPoolExecutor) -> AsyncReader:
+        loop = asyncio.get_running_loop()
+        making = loop.run_in_executor(thread, self._make_source, number)
+        try:
+            source = await to_its_end(making)
+            session = await self._store.open(self._config.group, owner_name(number))
+        except BaseException:
+            if making.done() and making.exception() is None:
+                await to_its_end(loop.run_in_executor(thread, making.result().close))
+            raise
+        return AsyncReader(
+            Flow(self._config.of_reader(number)),
+            source,
+            session,
+            self._user,
+            self._watch,
+            self._stopping,
+            self._store.transaction_seconds,
+            thread,
+        )
+
+    def _fail(self, error: BaseException) -> None:
+        self._failure = self._failure or error
+        self.stop()

@@ -1,0 +1,200 @@
+"""The user's side of a reader: handlers and hooks that are awaited; see ``runner.user``."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable, Sequence
+from functools import partial
+from inspect import isasyncgen, isawaitable
+from typing import Any
+
+from eoconsumer.codecs import JsonDecoder, Route
+from eoconsumer.core.effects import Before, Run
+from eoconsumer.errors import TransientStoreError, WriteFailed
+from eoconsumer.message import Message, RawMessage, TopicPartition, UndecodedMessage
+from eoconsumer.protocols import AsyncScope, AsyncStoreSession
+from eoconsumer.runner.judging import (
+    culprit,
+    forget,
+    in_time,
+    judged,
+    listed,
+    recorded,
+    refused,
+    trace,
+)
+from eoconsumer.runner.user import User
+from eoconsumer.runner.watch import Watch
+
+log = logging.getLogger("eoconsumer.hooks")
+
+
+class AsyncWork:
+    """Runs the user's handler over one run, in a transaction or outside of one."""
+
+    def __init__(self, user: User, watch: Watch, store: AsyncStoreSession[Any]) -> None:
+        """``store`` tells a transient error of the database from an error of the handler."""
+        self._user = user
+        self._watch = watch
+        self._store = store
+
+    async def views(self, topic: str, raw: Sequence[RawMessage]) -> list[Message[Any]]:
+        """Return messages of one topic as their handler sees them."""
+        route = self._user.routes.of(topic)
+        if route.decode is None or isinstance(route.decode, JsonDecoder):
+            return route.view(raw)
+        return [await _decoded(route, message) for message in raw]
+
+    async def handle(self, run: Run, session: Any, *, attempt: int, until: float | None) -> None:
+        """Give the live messages of ``run`` to their handler; see ``Work.handle``."""
+        messages = run.live
+        if not messages:
+            return
+        route = self._user.routes.of(run.partition.topic)
+        if route.form == "writes":
+            await self._record(run, messages, route.call, until, attempt)
+        elif route.form == "batch":
+            await self._stage(run, messages, partial(route.call, messages, session), until, attempt)
+        elif self._watch.tracing:
+            for message in messages:
+                call = partial(route.call, message, session)
+                await self._stage(run, [message], call, until, attempt, one_by_one=True)
+        else:
+            handler: Callable[[Any, Any], Any] = route.call
+            for message in messages:
+                try:
+                    await handler(message, session)
+                except Exception as error:
+                    failure = await self._failure(run, message.offset, error, until)
+                    raise failure from failure.__cause__
+                if until is not None and time.monotonic() > until:
+                    in_time(until)
+
+    async def write(
+        self, runs: Sequence[Run], scope: AsyncScope[Any], *, inside: bool, until: float | None
+    ) -> int:
+        """Send the recorded writes of ``runs`` in one go; see ``Work.write``."""
+        recording, writes = recorded(self._user.routes, runs)
+        if not writes:
+            return 0
+        try:
+            await scope.write(writes)
+        except (WriteFailed, TransientStoreError) as error:
+            if isinstance(error, TransientStoreError):
+                in_time(until)  # the server itself ends a transaction that lives too long
+            found = refused(recording, error, inside=inside)
+            raise found from found.__cause__
+        finally:
+            if not inside:
+                forget(recording)
+        in_time(until)
+        return len(writes)
+
+    async def after_commit(self, runs: Sequence[Run]) -> None:
+        """Run the stages after the commit; an error is logged and counted, nothing else."""
+        if self._user.after_commit is None:
+            return
+        after_commit: Callable[..., Any] = self._user.after_commit
+        for run in runs:
+            began, error = time.monotonic(), None
+            try:
+                if run.live:
+                    await after_commit(run.live)
+            except Exception as raised:
+                error = raised
+                log.exception("after_commit failed for %s; its messages stay done", run.partition)
+                self._watch.report("stage_failed", {"error": raised, "messages": len(run.live)})
+            trace(self._watch, run, run.live, 1, "after_commit", began, error)
+
+    async def assigned(self, keys: Sequence[TopicPartition]) -> None:
+        """Tell the user what came."""
+        await self._hook("on_assigned", self._user.on_assigned, keys)
+
+    async def revoked(self, keys: Sequence[TopicPartition]) -> None:
+        """Tell the user what went."""
+        await self._hook("on_revoked", self._user.on_revoked, keys)
+
+    # --- inside -----------------------------------------------------------------------------
+
+    async def _stage(
+        self,
+        run: Run,
+        messages: Sequence[Message[Any]],
+        call: Callable[[], Any],
+        until: float | None,
+        attempt: int,
+        *,
+        one_by_one: bool = False,
+    ) -> None:
+        began = time.monotonic()
+        try:
+            await call()
+        except Exception as error:
+            trace(self._watch, run, messages, attempt, "handle", began, error)
+            offset = culprit(self._store, messages, error)
+            before: Before = "handled" if one_by_one else "perhaps"
+            failure = await self._failure(run, offset, error, until, before=before)
+            raise failure from failure.__cause__
+        trace(self._watch, run, messages, attempt, "handle", began, None)
+        in_time(until)
+
+    async def _record(
+        self,
+        run: Run,
+        messages: Sequence[Message[Any]],
+        call: Callable[..., Any],
+        until: float | None,
+        attempt: int,
+    ) -> None:
+        """Ask the handler for the writes of each message, once; nothing is written here."""
+        for message in messages:
+            if message.recorded is not None:
+                continue
+            began = time.monotonic()
+            try:
+                returned = call(message)
+                if isasyncgen(returned):
+                    message.recorded = [write async for write in returned]
+                else:
+                    message.recorded = listed(await returned if isawaitable(returned) else returned)
+            except Exception as error:
+                trace(self._watch, run, [message], attempt, "handle", began, error)
+                failure = await self._failure(run, message.offset, error, until, before="untouched")
+                raise failure from failure.__cause__
+            trace(self._watch, run, [message], attempt, "handle", began, None)
+        in_time(until)
+
+    async def _failure(
+        self,
+        run: Run,
+        offset: int | None,
+        error: Exception,
+        until: float | None,
+        *,
+        before: Before = "handled",
+    ) -> Exception:
+        """Return what the core is to know of ``error``."""
+        return judged(run, offset, error, await self._store.translate(error), until, before)
+
+    async def _hook(
+        self, name: str, hook: Callable[..., Any], keys: Sequence[TopicPartition]
+    ) -> None:
+        if not keys:
+            return
+        try:
+            await hook(list(keys))
+        except Exception:
+            log.exception("%s failed for %s; the consumer goes on", name, ", ".join(map(str, keys)))
+
+
+async def _decoded(route: Route, raw: RawMessage) -> Message[Any]:
+    """Return ``raw`` with its value decoded; the decoder may be awaited, and may not."""
+    assert route.decode is not None
+    try:
+        value = route.decode(Message(raw, raw.value()))
+        if isawaitable(value):
+            value = await value
+        return Message(raw, value)
+    except Exception as error:
+        return UndecodedMessage(raw, error)

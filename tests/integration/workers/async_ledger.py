@@ -1,0 +1,110 @@
+"""The same as ``ledger.py``, on an event loop: an ``AsyncConsumer`` and an ``AsyncMongoStore``."""
+
+from __future__ import annotations
+
+import asyncio
+import logging
+import os
+import time
+from collections.abc import Awaitable, Callable, Mapping, Sequence
+from typing import Any
+
+import ledger
+from ledger import TOLD, Said, at, say
+from motor.motor_asyncio import AsyncIOMotorClient
+
+from eoconsumer import AsyncConsumer, Message, RetryPolicy
+from eoconsumer.core.positions import Claims, Start
+from eoconsumer.message import TopicPartition
+from eoconsumer.stores.mongo import AsyncMongoStore
+from eoconsumer.stores.mongo.session import AsyncMongoSession
+from eoconsumer.stores.mongo.transaction import AsyncMongoTransaction
+
+
+def pointed(owner: type, method: str, before: str, after: str) -> None:
+    """Make a method of the store pass two points."""
+    original: Callable[..., Awaitable[Any]] = getattr(owner, method)
+
+    async def call(*args: Any) -> Any:
+        at(before)
+        result = await original(*args)
+        at(after)
+        return result
+
+    setattr(owner, method, call)
+
+
+for scope in (AsyncMongoTransaction, AsyncMongoSession):
+    pointed(scope, "advance", "advancing", "advanced")
+pointed(AsyncMongoTransaction, "commit", "committing", "committed")
+
+
+class Claiming(AsyncMongoStore):
+    """Tells when Kafka has given it partitions, before they are claimed."""
+
+    async def open(self, group: str, owner: str) -> AsyncMongoSession:
+        session = await super().open(group, owner)
+        claim = session.claim
+
+        async def told(
+            keys: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]
+        ) -> Claims:
+            say("claiming", partitions=[key.partition for key in keys])
+            return await claim(keys, starts)
+
+        session.claim = told  # type: ignore  # one session of one reader
+        return session
+
+
+class Ledger(AsyncConsumer):
+    events = Said()
+    retry = RetryPolicy(attempts=TOLD.get("attempts", 3))
+
+    async def handle(self, message: Message, session: Any) -> None:
+        say("handled", partition=message.partition, offset=message.offset)
+        ledger.handled += 1
+        at("handling")
+        effect = {
+            "partition": message.partition,
+            "offset": message.offset,
+            "handled_at": time.monotonic_ns(),
+            "by": os.getpid(),
+        }
+        await self.store.database["effects"].insert_one(effect, session=session)  # type: ignore[attr-defined]  # it is an AsyncMongoStore
+        at("written")
+        await asyncio.sleep(TOLD.get("slow", 0))
+
+    async def after_commit(self, messages: Sequence[Message]) -> None:
+        del messages
+        at("after_commit")
+
+    async def on_assigned(self, partitions: list[TopicPartition]) -> None:
+        say("assigned", partitions=[key.partition for key in partitions])
+
+    async def on_revoked(self, partitions: list[TopicPartition]) -> None:
+        say("revoked", partitions=[key.partition for key in partitions])
+
+
+def opened() -> AsyncMongoStore:
+    url = TOLD["store"]
+    if TOLD["asyncio"] == "motor":
+        client: Any = AsyncIOMotorClient(url)
+        return Claiming(client, client.get_default_database().name)
+    return Claiming.connect(url)
+
+
+async def main() -> None:
+    store = opened()
+    stay = TOLD.get("stay", float("inf"))
+    stopped = False
+    while not stopped:
+        until = time.monotonic() + stay
+        consumer = Ledger(TOLD["bootstrap"], store, **TOLD["settings"])
+        await consumer.run_until(lambda _, end=until: time.monotonic() >= end)  # type: ignore[misc]  # mypy knows no such lambda
+        stopped = time.monotonic() < until  # by a signal, before its time
+    say("ended")
+
+
+if __name__ == "__main__":
+    logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
+    asyncio.run(main())
