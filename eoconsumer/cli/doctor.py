@@ -10,6 +10,7 @@ import typer
 
 from eoconsumer.cli import MISCONFIGURED
 from eoconsumer.cli.arguments import Bootstrap, StoreUrl
+from eoconsumer.cli.setup import Described
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.redact import redact_url
 
@@ -22,6 +23,9 @@ def doctor(
     store: StoreUrl = None,
     topic: Annotated[str | None, typer.Option(help="A topic that has to be there.")] = None,
     group: Annotated[str | None, typer.Option(help="The group whose positions to look at.")] = None,
+    roles: Annotated[
+        bool, typer.Option("--roles", help="Show how to make a database user with least privilege.")
+    ] = False,
 ) -> None:
     """Check broker, database, topic and positions: a line for each; exit 78 if one fails.
 
@@ -52,6 +56,8 @@ def doctor(
     try:
         reachable = examination.check("broker", broker.reach)
         usable = [examination.note(*found) for found in database.diagnose()]
+        if roles and isinstance(opened, Described):
+            typer.echo(f"\n{opened.roles()}\n")
         if all(usable) and examination.check("setup", database.setup):
             examination.check("transaction", database.roll_back)
             examination.check("take-over", database.take_over)

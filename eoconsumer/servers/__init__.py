@@ -7,5 +7,13 @@ the process that started them is gone, also after Ctrl-C and after SIGKILL.
 from eoconsumer.servers.kafka import KafkaBroker
 from eoconsumer.servers.mock import MockKafka
 from eoconsumer.servers.mongo import MongoNode, MongoReplicaSet
+from eoconsumer.servers.sql import MariaDBServer, PostgresServer
 
-__all__ = ["KafkaBroker", "MockKafka", "MongoNode", "MongoReplicaSet"]
+__all__ = [
+    "KafkaBroker",
+    "MariaDBServer",
+    "MockKafka",
+    "MongoNode",
+    "MongoReplicaSet",
+    "PostgresServer",
+]

@@ -1,9 +1,10 @@
 """Run one server and end it when the process that asked for it is gone, however that one died.
 
-Started as a script of its own (``python -I -S guard.py PARENT_PID FOLDER COMMAND...``), so it
-imports the standard library only. It prints the server's pid, waits for the server and ends with
-it; the server's output goes to the guard's standard error. If the parent went first, the guard
-also removes FOLDER, since nobody else is left to do it.
+Started as a script of its own (``python -I -S guard.py PARENT_PID USER FOLDER COMMAND...``), so it
+imports the standard library only. USER is the uid to run the server as, or empty. It prints the
+server's pid, waits for the server and ends with it; the server's output goes to the guard's
+standard error. If the parent went first, the guard also removes FOLDER, since nobody else is left
+to do it.
 
 A guard between the two is needed because nothing else is both complete and safe: ``atexit`` does
 not run after SIGKILL, and PR_SET_PDEATHSIG set by the parent itself fires when the *thread* that
@@ -43,10 +44,16 @@ def kill_after(parent: int, server: subprocess.Popen[bytes], orphaned: threading
     server.kill()
 
 
-def main(parent: int, folder: str, command: list[str]) -> None:
+def main(parent: int, user: int | None, folder: str, command: list[str]) -> None:
     """Start ``command``, report its pid and stay until it ends."""
     server = subprocess.Popen(
-        command, stdin=subprocess.DEVNULL, stdout=2, stderr=2, preexec_fn=die_with_guard
+        command,
+        stdin=subprocess.DEVNULL,
+        stdout=2,
+        stderr=2,
+        preexec_fn=die_with_guard,  # after the change of user, which would undo it
+        user=user,
+        extra_groups=None if user is None else (),
     )
     os.write(1, f"{server.pid}\n".encode())
     orphaned = threading.Event()
@@ -57,4 +64,5 @@ def main(parent: int, folder: str, command: list[str]) -> None:
 
 
 if __name__ == "__main__":
-    main(int(sys.argv[1]), sys.argv[2], sys.argv[3:])
+    uid = int(sys.argv[2]) if sys.argv[2] else None
+    main(int(sys.argv[1]), uid, sys.argv[3], sys.argv[4:])

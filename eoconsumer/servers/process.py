@@ -30,6 +30,10 @@ class ServerProcess:
     """
 
     name = "server"
+    #: The uid to run the server as; None: that of this process.
+    user: int | None = None
+    #: What asks it to end soon, whoever is connected.
+    end_signal = signal.SIGTERM
 
     def __init__(self, port: int | None = None) -> None:
         """Take ``port``, or a free one; the server listens on 127.0.0.1 only."""
@@ -52,6 +56,8 @@ class ServerProcess:
         """The server's temporary folder: made when first asked for, removed by :meth:`stop`."""
         if self._folder is None:
             self._folder = Path(tempfile.mkdtemp(prefix=f"eoconsumer-{self.name}-"))
+            if self.user is not None:
+                os.chown(self._folder, self.user, -1)
             self._owner = os.getpid()
             atexit.register(self.stop)
         return self._folder
@@ -96,9 +102,10 @@ class ServerProcess:
         if self.alive:
             return
         command = self.command()
+        user = "" if self.user is None else str(self.user)
         with self.log.open("ab") as log:
             self._guard = subprocess.Popen(
-                [sys.executable, "-I", "-S", GUARD, str(os.getpid()), self.folder, *command],
+                [sys.executable, "-I", "-S", GUARD, str(os.getpid()), user, self.folder, *command],
                 stdin=subprocess.PIPE,
                 stdout=subprocess.PIPE,
                 stderr=log,
@@ -144,9 +151,12 @@ class ServerProcess:
         self._wait_for_end()
 
     def terminate(self, timeout: float = 20.0) -> None:
-        """Ask the server to end (SIGTERM), kill it after ``timeout`` seconds; its files stay."""
+        """Ask the server to end (``end_signal``), kill it after ``timeout`` seconds.
+
+        Its files stay.
+        """
         if self.alive:
-            os.kill(self._pid, signal.SIGTERM)
+            os.kill(self._pid, self.end_signal)
             # A paused server notices only once it goes on.
             os.kill(self._pid, signal.SIGCONT)
         try:

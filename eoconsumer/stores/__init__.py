@@ -32,5 +32,12 @@ def open_store(url: str) -> Store[Any]:
             f"No store is known for {scheme}://; nothing was opened. "
             f"Known are: {', '.join(sorted(stores)) or 'none'}."
         )
-    store: Store[Any] = entry.load().connect(url)
+    try:
+        kind = entry.load()
+    except ModuleNotFoundError as error:
+        raise ConfigurationError(
+            f"The store for {scheme}:// needs {error.name!r}, which is not installed; nothing was "
+            f"opened. Run: pip install 'eoconsumer[{entry.name}]'"
+        ) from error
+    store: Store[Any] = kind.connect(url)
     return store

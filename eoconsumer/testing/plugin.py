@@ -1,4 +1,5 @@
-"""pytest fixtures on real servers: ``kafka_broker``, ``mongo_replica_set``, ``topic``.
+"""pytest fixtures on real servers: ``kafka_broker``, ``mongo_replica_set``, ``postgres_server``,
+``mariadb_server``, ``topic``.
 
 pytest loads this file wherever eoconsumer is installed, so it imports nothing heavy: the servers
 are imported, and started, by the first test that asks for them.
@@ -6,15 +7,19 @@ are imported, and started, by the first test that asks for them.
 
 from __future__ import annotations
 
+import os
 import re
 import uuid
 from collections.abc import Iterator
-from typing import TYPE_CHECKING, Protocol
+from typing import TYPE_CHECKING, Protocol, TypeVar
 
 import pytest
 
 if TYPE_CHECKING:
-    from eoconsumer.servers import KafkaBroker, MongoReplicaSet
+    from eoconsumer.servers import KafkaBroker, MariaDBServer, MongoReplicaSet, PostgresServer
+    from eoconsumer.servers.sql import SQLServer
+
+    S = TypeVar("S", bound=SQLServer)
 
 
 class TopicFactory(Protocol):
@@ -44,6 +49,38 @@ def mongo_replica_set() -> Iterator[MongoReplicaSet]:
 
     with MongoReplicaSet(test_commands=True) as replica_set:
         yield replica_set
+
+
+@pytest.fixture(scope="session")
+def postgres_server() -> Iterator[PostgresServer]:
+    """A real PostgreSQL server for the whole test session; it does not wait for the disk.
+
+    Where there is none on this machine the test is skipped, or fails if ``CI`` is "true".
+    """
+    from eoconsumer.servers import PostgresServer
+
+    yield from _started(PostgresServer(parameters={"fsync": "off"}))
+
+
+@pytest.fixture(scope="session")
+def mariadb_server() -> Iterator[MariaDBServer]:
+    """A real MariaDB server, in the same way."""
+    from eoconsumer.servers import MariaDBServer
+
+    yield from _started(MariaDBServer(parameters={"innodb-flush-log-at-trx-commit": "0"}))
+
+
+def _started(server: S) -> Iterator[S]:
+    from eoconsumer.servers.sql import ServerMissing
+
+    try:
+        server.start()
+    except ServerMissing as missing:
+        if os.environ.get("CI") == "true":
+            raise
+        pytest.skip(str(missing))
+    with server:
+        yield server
 
 
 @pytest.fixture

@@ -1,4 +1,4 @@
-"""TCP proxies between a worker and the nodes of MongoDB, which lose replies and cut connections.
+"""TCP proxies between a worker and its database, which lose replies and cut connections.
 
 All run on one event loop in a thread. Data is passed on, but for replies under a rule: ``"drop"``
 loses them, ``"hold commits"`` loses those that come after a commit was passed on. A connection that
@@ -13,6 +13,8 @@ import struct
 import threading
 from typing import Any
 
+#: What a commit looks like on its way to MongoDB, and to the others.
+COMMITS = (b"commitTransaction", b"COMMIT")
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: no farewell, RST instead
 
 
@@ -47,7 +49,7 @@ class _Side(asyncio.Protocol):
         if self.is_server:
             self._reply(data)
             return
-        if "hold commits" in self.proxy.rules and b"commitTransaction" in data:
+        if "hold commits" in self.proxy.rules and any(commit in data for commit in COMMITS):
             self.committing = True
         if self.other is None:
             self._waiting.append(data)

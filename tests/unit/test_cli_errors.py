@@ -80,7 +80,7 @@ CLASS = ("run", "cli_shop:Ledger", "-b", "localhost:1", "--store", "memory://")
         ((*CLASS, "--start", "2026-01-01T08:00"), "time zone"),
         ((*CLASS, "--start", "yesterday"), "start"),
         ((*CLASS[:4], "--store", "localhost/shop"), "not a URL"),
-        ((*CLASS[:4], "--store", "oracle://localhost"), "Known are: memory, mongodb"),
+        ((*CLASS[:4], "--store", "oracle://localhost"), "Known are: mariadb, memory, mongodb"),
         ((*CLASS[:4], "--store", "mongodb://localhost"), "names no database"),
         (("setup",), "--store URL"),
         (("doctor",), "-b SERVERS and --store URL"),

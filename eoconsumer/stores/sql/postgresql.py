@@ -1,0 +1,138 @@
+"""PostgreSQL: rows are locked one by one, and a reader's mark is an advisory lock."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterator, Mapping, Sequence
+from contextlib import contextmanager
+from typing import Any
+
+from sqlalchemy import ColumnElement, Connection, Insert, Select, Table, func, text
+from sqlalchemy.dialects.postgresql import insert
+
+from eoconsumer.errors import ConfigurationError
+from eoconsumer.stores.sql.database import CLAIM_SECONDS, Settle, key_columns
+from eoconsumer.stores.sql.tables import metadata
+
+#: How long a handler's statement waits for a lock, where the user has set no ``lock_timeout``:
+#: a stopped process holds its locks for ever, and only who gives up can throw it out.
+LOCK_SECONDS = 2
+OLDEST = 120_000
+SCHEMA_LOCK = 0x656F636F6E73756D  # "eoconsum"
+
+
+class PostgreSQL:
+    """PostgreSQL 12 or newer."""
+
+    ends_sessions = True
+    many_writers = True
+    implicit_commit = False
+
+    def begin(self, level: str) -> str:
+        """Name the level: a connection in autocommit mode has none of its own."""
+        return f"BEGIN ISOLATION LEVEL {level}"
+
+    def prepare(self, connection: Connection, mark: str) -> None:
+        """Bound the waits, and take the mark; a connection that keeps it is bound to end soon."""
+        connection.execute(
+            text(
+                "SELECT set_config('lock_timeout', :wait, false)"
+                " WHERE current_setting('lock_timeout') = '0'"
+            ),
+            {"wait": f"{LOCK_SECONDS}s"},
+        )
+        connection.execute(func.pg_advisory_lock(_number(mark)).select())
+
+    def end(self, connection: Connection, mark: str) -> bool:
+        """Terminate the backend that holds the advisory lock of ``mark``."""
+        number = _number(mark)
+        found = connection.execute(
+            text(
+                "SELECT pg_terminate_backend(pid) FROM pg_locks WHERE locktype = 'advisory'"
+                " AND objsubid = 1 AND CAST(classid AS bigint) = :high"
+                " AND CAST(objid AS bigint) = :low AND granted AND database ="
+                " (SELECT oid FROM pg_database WHERE datname = current_database())"
+            ),
+            {"high": number >> 32 & 0xFFFFFFFF, "low": number & 0xFFFFFFFF},
+        )
+        return found.first() is not None
+
+    @contextmanager
+    def claiming(self, connection: Connection) -> Iterator[None]:
+        """Begin, with a lock timeout for this transaction alone."""
+        connection.exec_driver_sql(self.begin("READ COMMITTED"))
+        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {CLAIM_SECONDS * 1000:.0f}")
+        yield
+
+    def locked(self, rows: Select[Any], *, skip: bool) -> Select[Any]:
+        """Lock with NOWAIT or SKIP LOCKED."""
+        return rows.with_for_update(nowait=not skip, skip_locked=skip)
+
+    def insert_new(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> Insert:
+        """Insert, or do nothing."""
+        return insert(table).values(rows).on_conflict_do_nothing()
+
+    def insert_or(
+        self, table: Table, rows: Sequence[Mapping[str, Any]], settle: Mapping[str, Settle]
+    ) -> Insert:
+        """Insert, or update on a conflict of the primary key."""
+        statement = insert(table).values(rows)
+        new = statement.excluded
+        return statement.on_conflict_do_update(
+            index_elements=key_columns(table),
+            set_={name: value(new[name]) for name, value in settle.items()},
+        )
+
+    def last(self, text: ColumnElement[str], length: int) -> ColumnElement[str]:
+        """Return the end of ``text``."""
+        return func.right(text, length)
+
+    @contextmanager
+    def alone(self, connection: Connection) -> Iterator[None]:
+        """Hold a lock until the transaction ends; DDL is part of it."""
+        with connection.begin():
+            connection.execute(func.pg_advisory_xact_lock(SCHEMA_LOCK).select())
+            yield
+
+    def check(self, connection: Connection) -> Iterator[tuple[str, Callable[[], str]]]:
+        """Refuse servers that are too old, and standbys."""
+
+        def version() -> str:
+            number = int(_setting(connection, "server_version_num"))
+            if number < OLDEST:
+                raise ConfigurationError(
+                    f"PostgreSQL {number // 10_000} is too old; nothing was consumed. "
+                    f"Use {OLDEST // 10_000} or newer."
+                )
+            return f"PostgreSQL {_setting(connection, 'server_version')}"
+
+        def primary() -> str:
+            if connection.execute(func.pg_is_in_recovery().select()).scalar_one():
+                raise ConfigurationError(
+                    "The PostgreSQL server is a standby, which cannot be written to; nothing was "
+                    'consumed. Name all hosts and "target_session_attrs=read-write" in the URL.'
+                )
+            return "a primary"
+
+        yield "version", version
+        yield "primary", primary
+
+    def roles(self, database: str) -> str:
+        """Return the statements of an administrator."""
+        tables = ", ".join(metadata.tables)
+        return (
+            f"CREATE ROLE ledger LOGIN PASSWORD '...';\n"
+            f"GRANT CONNECT ON DATABASE {database} TO ledger;\n"
+            f"GRANT SELECT, INSERT, UPDATE, DELETE ON {tables} TO ledger;\n"
+            f"GRANT USAGE ON SEQUENCE eoconsumer_dead_letters_id_seq TO ledger;\n"
+            "-- and what your handler writes. Use one role for each group: a new owner ends the\n"
+            "-- connection of one that hangs, and may do that to connections of its own role only."
+        )
+
+
+def _number(mark: str) -> int:
+    """Return the key of the advisory lock for ``mark``: all 64 bits, with a sign."""
+    return int.from_bytes(bytes.fromhex(mark), signed=True)
+
+
+def _setting(connection: Connection, name: str) -> str:
+    return str(connection.execute(func.current_setting(name).select()).scalar_one())

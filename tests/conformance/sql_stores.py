@@ -1,0 +1,94 @@
+"""What the SQL stores have in common under test: a ledger, and a store that is empty again."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+from contextlib import contextmanager, suppress
+from typing import Any
+
+import pytest
+from sqlalchemy import Column, Integer, MetaData, Table, Text, delete, insert, select
+from sqlalchemy.exc import IntegrityError
+from sqlalchemy.orm import Session
+
+from eoconsumer.core.letters import EVERY_LETTER
+from eoconsumer.stores.sql import SQLStore
+from eoconsumer.stores.sql.session import SQLSession
+from eoconsumer.stores.sql.tables import metadata, schema
+from eoconsumer.testing.conformance import StoreConformance
+
+ledger = Table(
+    "texts",  # other tests on the same server have a ledger of their own
+    MetaData(),
+    Column("id", Integer, primary_key=True),
+    Column("text", Text, nullable=False),
+)
+
+
+class FreshStore(SQLStore):
+    """Closes its sessions, so that a test that fails in a transaction harms no other."""
+
+    opened: list[SQLSession]
+
+    def open(self, group: str, owner: str) -> SQLSession:
+        self.opened.append(super().open(group, owner))
+        return self.opened[-1]
+
+
+@contextmanager
+def fresh_store(url: str) -> Iterator[FreshStore]:
+    """Make a store whose tables are empty, with a ledger."""
+    store = FreshStore.connect(url)
+    store.opened = []
+    store.setup()
+    ledger.metadata.create_all(store.engine)
+    with store.engine.begin() as connection:
+        for table in {*metadata.sorted_tables, ledger} - {schema}:
+            connection.execute(delete(table))
+    yield store
+    for session in store.opened:
+        session.close()
+    store.close()
+
+
+@pytest.mark.requirement("N1", "N14")
+class SQLConformance(StoreConformance):
+    def write(self, store: SQLStore, session: Session, text: str) -> None:  # noqa: ARG002
+        session.execute(insert(ledger), {"text": text})
+
+    def writes(self, store: SQLStore, texts: Sequence[str]) -> Sequence[Any]:  # noqa: ARG002
+        return [(insert(ledger), {"text": text}) for text in texts]
+
+    def bad_write(self, store: SQLStore) -> Any:  # noqa: ARG002
+        return insert(ledger), {"text": None}
+
+    @contextmanager
+    def commit_answers_lost(self, store: SQLStore) -> Iterator[None]:
+        """Let commits take place, and their connections break before the answer is read."""
+        dialect = store.engine.dialect
+        commit = dialect.do_commit
+
+        def lost(connection: Any) -> None:
+            commit(connection)
+            connection.driver_connection.close()
+            error = dialect.loaded_dbapi.OperationalError(2013, "the connection is lost")
+            error.sqlite_errorcode = 10
+            raise error
+
+        with pytest.MonkeyPatch.context() as patch:
+            patch.setattr(dialect, "do_commit", lost)
+            yield
+
+    def swallow_an_error(self, store: SQLStore, session: Session) -> None:  # noqa: ARG002
+        with suppress(IntegrityError):
+            session.execute(insert(ledger), {"text": None})
+
+    def end_the_transaction(self, store: SQLStore, session: Session) -> None:  # noqa: ARG002
+        session.commit()
+
+    def read(self, store: SQLStore) -> Sequence[str]:
+        with store.engine.connect() as connection:
+            return list(connection.scalars(select(ledger.c.text)))
+
+    def letters(self, store: SQLStore) -> Sequence[int]:
+        return [letter.offset for letter in store.letters(EVERY_LETTER, None, 1000)]

@@ -1,0 +1,56 @@
+"""The SQL stores under one roof: each test runs on all databases that can show what it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping, Sequence
+from pathlib import Path
+
+import pytest
+from sqlalchemy import select
+
+from eoconsumer.core.positions import Move, Position, Start
+from eoconsumer.message import TopicPartition
+from eoconsumer.stores.sql.session import SQLSession
+from tests.conformance.sql_stores import FreshStore, fresh_store, ledger
+
+ORDERS = TopicPartition("orders", 0)
+RETURNS = TopicPartition("returns", 0)
+
+ALL = ("postgres_server", "mariadb_server", "sqlite")
+SERVERS = ALL[:2]
+
+
+def url_of(name: str, request: pytest.FixtureRequest, folder: Path) -> str:
+    """Return the URL of a database by its name in ``ALL``."""
+    if name == "sqlite":
+        return f"sqlite:///{folder}/shop.db"
+    url: str = request.getfixturevalue(name).url
+    return url
+
+
+@pytest.fixture(params=ALL)
+def sql_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FreshStore]:
+    """A store of empty tables, with a ledger, on each of the databases."""
+    with fresh_store(url_of(request.param, request, tmp_path)) as store:
+        yield store
+
+
+def owner(
+    store: FreshStore, name: str = "first", keys: tuple[TopicPartition, ...] = (ORDERS,)
+) -> tuple[SQLSession, dict[TopicPartition, Position]]:
+    """Open a session that owns ``keys``, each at offset 0."""
+    session = store.open("ledger", name)
+    starts = {key: Start(0, partitions=1) for key in keys}
+    return session, dict(session.claim(keys, starts).positions)
+
+
+def step(rows: Mapping[TopicPartition, Position], key: TopicPartition = ORDERS) -> Move:
+    """Return the move of a partition by one message."""
+    row = rows[key]
+    return Move(key, row.epoch, row.next_offset, row.next_offset + 1)
+
+
+def texts(store: FreshStore) -> Sequence[str]:
+    """Return what everybody sees in the ledger."""
+    with store.engine.connect() as connection:
+        return list(connection.scalars(select(ledger.c.text).order_by(ledger.c.id)))

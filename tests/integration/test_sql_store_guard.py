@@ -1,0 +1,206 @@
+"""A handler that swallows an error, or ends the transaction, commits nothing of its batch."""
+
+# ruff: noqa: PT012 - a transaction is a block
+
+from __future__ import annotations
+
+from contextlib import suppress
+
+import pytest
+from sql_cases import ORDERS, SERVERS, owner, sql_store, step, texts
+from sqlalchemy import insert, select, text
+from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+
+from eoconsumer.errors import HandlerMisuse, StoreError
+from tests.conformance.sql_stores import FreshStore, ledger
+
+__all__ = ["sql_store"]
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Line(Base):
+    __tablename__ = "texts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
+
+
+def bad(session: Session) -> None:
+    session.execute(insert(ledger), {"text": None})
+
+
+@pytest.mark.requirement("S3-20")
+def test_an_error_that_the_handler_swallows_is_never_committed(sql_store: FreshStore) -> None:
+    session, rows = owner(sql_store)
+
+    with pytest.raises(HandlerMisuse, match="went on as if"), session.transaction() as transaction:
+        transaction.session.execute(insert(ledger), {"text": "half"})
+        with suppress(IntegrityError):
+            bad(transaction.session)
+        transaction.advance([step(rows)])
+
+    assert texts(sql_store) == []
+    assert session.positions([ORDERS]) == rows
+
+
+def test_nothing_more_is_sent_after_an_error_that_was_swallowed(sql_store: FreshStore) -> None:
+    session, _ = owner(sql_store)
+    transaction = session.transaction()
+    with suppress(IntegrityError):
+        bad(transaction.session)
+
+    with pytest.raises(HandlerMisuse):
+        transaction.session.execute(insert(ledger), {"text": "more"})
+    transaction.abort()
+
+    assert texts(sql_store) == []
+
+
+def test_an_error_that_leaves_the_handler_is_the_handlers(sql_store: FreshStore) -> None:
+    session, _ = owner(sql_store)
+    transaction = session.transaction()
+    with pytest.raises(IntegrityError) as raised:
+        bad(transaction.session)
+
+    assert session.translate(raised.value) is raised.value
+    transaction.abort()
+
+
+def test_an_error_within_a_savepoint_may_be_swallowed(sql_store: FreshStore) -> None:
+    session, rows = owner(sql_store)
+
+    with session.transaction() as transaction:
+        transaction.session.execute(insert(ledger), {"text": "before"})
+        with suppress(IntegrityError), transaction.session.begin_nested():
+            transaction.session.execute(insert(ledger), {"text": "never"})
+            bad(transaction.session)
+        transaction.session.execute(insert(ledger), {"text": "after"})
+        transaction.advance([step(rows)])
+
+    assert texts(sql_store) == ["before", "after"]
+
+
+def test_an_error_outside_of_a_savepoint_is_not_mended_by_one(sql_store: FreshStore) -> None:
+    session, rows = owner(sql_store)
+
+    with pytest.raises(HandlerMisuse), session.transaction() as transaction:
+        with suppress(IntegrityError):
+            bad(transaction.session)
+        with suppress(HandlerMisuse), transaction.session.begin_nested():
+            transaction.session.execute(insert(ledger), {"text": "never"})
+        transaction.advance([step(rows)])
+
+    assert texts(sql_store) == []
+
+
+@pytest.mark.requirement("S3-20")
+@pytest.mark.parametrize("what", ["commit", "rollback", "close"])
+def test_a_handler_cannot_end_the_session(sql_store: FreshStore, what: str) -> None:
+    session, rows = owner(sql_store)
+
+    with pytest.raises(HandlerMisuse, match=what), session.transaction() as transaction:
+        transaction.session.execute(insert(ledger), {"text": "half"})
+        with suppress(HandlerMisuse):
+            getattr(transaction.session, what)()
+        transaction.advance([step(rows)])
+
+    assert texts(sql_store) == []
+
+
+@pytest.mark.parametrize("statement", ["COMMIT", " rollback", "BEGIN", "End"])
+def test_a_handler_cannot_end_the_transaction_by_a_statement(
+    sql_store: FreshStore, statement: str
+) -> None:
+    session, rows = owner(sql_store)
+
+    with pytest.raises(HandlerMisuse, match="ends the trans"), session.transaction() as transaction:
+        transaction.session.execute(insert(ledger), {"text": "half"})
+        with suppress(HandlerMisuse):
+            transaction.session.execute(text(statement))
+        transaction.advance([step(rows)])
+
+    assert texts(sql_store) == []
+
+
+@pytest.mark.parametrize("what", ["commit", "rollback"])
+def test_a_handler_cannot_end_the_transaction_on_its_connection(
+    sql_store: FreshStore, what: str
+) -> None:
+    session, rows = owner(sql_store)
+
+    with pytest.raises(HandlerMisuse), session.transaction() as transaction:
+        transaction.session.execute(insert(ledger), {"text": "half"})
+        with suppress(HandlerMisuse):
+            getattr(transaction.session.connection(), what)()
+        with pytest.raises((HandlerMisuse, SQLAlchemyError)) as raised:
+            transaction.session.execute(insert(ledger), {"text": "more"})
+        assert isinstance(session.translate(raised.value), HandlerMisuse)
+        transaction.advance([step(rows)])
+
+    assert texts(sql_store) == []
+
+
+@pytest.mark.parametrize("sql_store", SERVERS[1:], indirect=True)
+def test_mariadb_would_commit_for_ddl_which_is_refused(sql_store: FreshStore) -> None:
+    session, rows = owner(sql_store)
+
+    with pytest.raises(HandlerMisuse, match="CREATE"), session.transaction() as transaction:
+        transaction.session.execute(insert(ledger), {"text": "half"})
+        with suppress(HandlerMisuse):
+            transaction.session.execute(text("CREATE TABLE other (id INT)"))
+        transaction.advance([step(rows)])
+
+    assert texts(sql_store) == []
+
+
+def test_objects_that_the_handler_added_are_written_with_the_position(
+    sql_store: FreshStore,
+) -> None:
+    session, rows = owner(sql_store)
+
+    with session.transaction() as transaction:
+        transaction.session.add(Line(text="sold"))
+        transaction.advance([step(rows)])
+
+    assert texts(sql_store) == ["sold"]
+
+
+def test_objects_that_cannot_be_written_stop_the_batch(sql_store: FreshStore) -> None:
+    session, rows = owner(sql_store)
+
+    with pytest.raises(StoreError, match=r"session.flush"), session.transaction() as transaction:
+        transaction.session.add(Line(text=None))
+        transaction.advance([step(rows)])
+
+    with session.transaction() as transaction:
+        transaction.advance([step(rows)])
+    assert texts(sql_store) == []
+
+
+def test_outside_of_a_transaction_each_write_stands_at_once(sql_store: FreshStore) -> None:
+    session, rows = owner(sql_store)
+
+    session.session.execute(insert(ledger), {"text": "sold"})
+    assert texts(sql_store) == ["sold"]
+
+    session.session.add(Line(text="returned"))
+    session.advance([step(rows)])
+    assert texts(sql_store) == ["sold", "returned"]
+
+
+def test_outside_of_a_transaction_a_failed_flush_harms_nothing_that_follows(
+    sql_store: FreshStore,
+) -> None:
+    session, rows = owner(sql_store)
+    session.session.add(Line(text=None))
+    with pytest.raises(SQLAlchemyError):
+        session.session.flush()
+
+    session.session.execute(insert(ledger), {"text": "sold"})
+    session.advance([step(rows)])
+
+    assert texts(sql_store) == ["sold"]
+    assert session.session.scalars(select(ledger.c.text)).all() == ["sold"]
