@@ -21,7 +21,7 @@ from eoconsumer.stores.memory import MemoryStore, MemoryStoreSession, MemoryTran
 from eoconsumer.stores.mongo import MongoStore
 from eoconsumer.stores.mongo.concerns import Document
 from eoconsumer.stores.mongo.guard import Guard, swallowed
-from eoconsumer.stores.mongo.operations import as_call, by_namespace
+from eoconsumer.stores.mongo.operations import as_call, by_place
 from eoconsumer.stores.mongo.translation import culprit
 
 #: What a handler may do with a collection, and be told an error by.
@@ -39,7 +39,7 @@ _stores: WeakKeyDictionary[MongoStore, MockedStore] = WeakKeyDictionary()
 
 def mocked(store: MongoStore) -> MockedStore:
     """Return what stands for ``store``, always the same."""
-    return _stores.setdefault(store, MockedStore(store.client))
+    return _stores.setdefault(store, MockedStore(store.client, store.database.name))
 
 
 class MockedSession:
@@ -88,10 +88,11 @@ class MockedSession:
 class MockedStore(MemoryStore):
     """Positions and letters in memory, the handler's writes in a mongomock client."""
 
-    def __init__(self, client: MongoClient[Document]) -> None:
-        """Start empty."""
+    def __init__(self, client: MongoClient[Document], database: str) -> None:
+        """Start empty; ``database`` is that of the store whose client it is."""
         super().__init__()
         self.client = client
+        self.database = database
 
     def open(self, group: str, owner: str) -> MemoryStoreSession:
         """Open a session for one reader."""
@@ -102,20 +103,24 @@ class _Session(MemoryStoreSession):
     def __init__(self, store: MockedStore, group: str, owner: str) -> None:
         super().__init__(store, group, owner)
         self.session: Any = MockedSession(store.client)
+        self._database = store.database
 
     def transaction(self) -> MemoryTransaction:
-        return _Transaction(self._store, self._group, self.session)
+        return _Transaction(self._store, self._group, self.session, self._database)
 
     def write(self, writes: Sequence[Any]) -> None:
-        _write(self.session.client, writes)
+        _write(self.session.client, self._database, writes)
 
     def culprit(self, error: BaseException, messages: int) -> int | None:
         return culprit(error, messages)
 
 
 class _Transaction(MemoryTransaction):
-    def __init__(self, store: MemoryStore, group: str, session: MockedSession) -> None:
+    def __init__(
+        self, store: MemoryStore, group: str, session: MockedSession, database: str
+    ) -> None:
         super().__init__(store, group)
+        self._database = database
         self.session: Any = session
         self._guard = session.guard
         self._guard.watch()
@@ -124,7 +129,7 @@ class _Transaction(MemoryTransaction):
         self._watching.enter_context(_watched(self._noted))
 
     def write(self, writes: Sequence[Any]) -> None:
-        _write(self.session.client, writes)
+        _write(self.session.client, self._database, writes)
 
     def advance(self, moves: Sequence[Move]) -> None:
         self._guard.check()
@@ -149,14 +154,13 @@ class _Transaction(MemoryTransaction):
         self._watching.close()
 
 
-def _write(client: MongoClient[Document], writes: Sequence[Any]) -> None:
+def _write(client: MongoClient[Document], database: str, writes: Sequence[Any]) -> None:
     """Do what a handler returned, one by one."""
-    for namespace, indexes in by_namespace(writes).items():
-        database, _, collection = namespace.partition(".")
+    for place, indexes in by_place(writes, database).items():
         for index in indexes:
             name, given, options = as_call(writes[index])
             try:
-                getattr(client[database][collection], name)(*given, **options)
+                getattr(client[place.database][place.collection], name)(*given, **options)
             except Exception as error:
                 raise WriteFailed(index) from error
 

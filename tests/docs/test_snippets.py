@@ -141,6 +141,7 @@ def test_the_tutorial_ends_with_what_it_shows(shop: Shop) -> None:
     shop.run("produce.py")
     with shop.running("ledger.py") as wait_until:
         wait_until(lambda: shop.database["ledger"].count_documents({}) == 1000)
+        wait_until(lambda: shop.database["eoconsumer_offsets"].count_documents({}) == 5)
     shown = markdown.ROOT.joinpath("docs", "tutorial.md").read_text("utf-8")
     assert f"```text\n{shop.run('look.py')}```" in shown
 

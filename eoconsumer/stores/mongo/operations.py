@@ -26,6 +26,13 @@ OPERATIONS = (InsertOne, UpdateOne, UpdateMany, ReplaceOne, DeleteOne, DeleteMan
 LONGEST = 2**63 - 1
 
 
+class Place(NamedTuple):
+    """Where a write goes."""
+
+    database: str
+    collection: str
+
+
 class Part(NamedTuple):
     """Operations of one kind, sent together; ``indexes`` are those among all of the batch.
 
@@ -37,22 +44,24 @@ class Part(NamedTuple):
     operations: list[Operation]
 
 
-def planned(writes: Sequence[Any]) -> dict[str, list[Part]]:
-    """Return what is to be sent to each namespace, in order; refuse what is no write."""
+def planned(writes: Sequence[Any], database: str) -> dict[Place, list[Part]]:
+    """Return what is to be sent to each collection, in order; refuse what is no write.
+
+    ``database`` is meant where a namespace names only a collection.
+    """
     if {*map(type, writes)} == {InsertOne}:  # as in most batches, and by far quicker
         names = {write._namespace for write in writes}
-        if len(names) == 1 and _is_namespace(*names):
-            return {names.pop(): [Part(range(len(writes)), [w._doc for w in writes], [])]}
-    return {name: parts(writes, indexes) for name, indexes in by_namespace(writes).items()}
+        if len(names) == 1:
+            place = _place(writes[0], database)
+            return {place: [Part(range(len(writes)), [w._doc for w in writes], [])]}
+    places = by_place(writes, database)
+    return {place: parts(writes, indexes) for place, indexes in places.items()}
 
 
-def _is_namespace(name: str | None) -> bool:
-    return name is not None and 0 < name.find(".") < len(name) - 1
-
-
-def by_namespace(writes: Sequence[Any]) -> dict[str, list[int]]:
-    """Return the indexes of ``writes`` by namespace, in order; refuse what is no write."""
-    found: dict[str, list[int]] = {}
+def by_place(writes: Sequence[Any], database: str) -> dict[Place, list[int]]:
+    """Return the indexes of ``writes`` by collection, in order; refuse what is no write."""
+    found: dict[Place, list[int]] = {}
+    known: dict[str | None, list[int]] = {}
     for index, write in enumerate(writes):
         if type(write) not in OPERATIONS:
             raise HandlerMisuse(
@@ -60,18 +69,23 @@ def by_namespace(writes: Sequence[Any]) -> dict[str, list[int]]:
                 "pymongo; the batch was given up, nothing of it was written. Return InsertOne, "
                 "UpdateOne and the like."
             )
-        namespace = write._namespace
-        if namespace in found:
-            found[namespace].append(index)
-        elif _is_namespace(namespace):
-            found[namespace] = [index]
-        else:
-            raise HandlerMisuse(
-                f"The handler returned a {type(write).__name__} with the namespace {namespace!r}; "
-                'the batch was given up, nothing of it was written. Give namespace="database.'
-                'collection".'
-            )
+        if write._namespace not in known:
+            known[write._namespace] = found.setdefault(_place(write, database), [])
+        known[write._namespace].append(index)
     return found
+
+
+def _place(write: Any, database: str) -> Place:
+    """Return database and collection: "shop.ledger" names both, "ledger" the collection."""
+    name, dot, collection = (write._namespace or "").partition(".")
+    place = Place(name, collection) if dot else Place(database, name)
+    if not all(place):
+        raise HandlerMisuse(
+            f"The handler returned a {type(write).__name__} with the namespace "
+            f"{write._namespace!r}; the batch was given up, nothing of it was written. Give "
+            'namespace="ledger", or "shop.ledger" with the database.'
+        )
+    return place
 
 
 def as_call(operation: Operation) -> tuple[str, list[Any], dict[str, Any]]:

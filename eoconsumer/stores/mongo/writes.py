@@ -19,7 +19,7 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError, Write
 from eoconsumer.errors import StoreError, TransientStoreError, WriteFailed
 from eoconsumer.stores.mongo.concerns import Document, durable_database
 from eoconsumer.stores.mongo.driver import OwnSession
-from eoconsumer.stores.mongo.operations import Part, planned
+from eoconsumer.stores.mongo.operations import Part, Place, planned
 from eoconsumer.stores.mongo.translation import is_transient, summary, transient
 from eoconsumer.stores.twins import answer
 
@@ -43,10 +43,10 @@ class Writes:
 
     async def send(self, writes: Sequence[Any]) -> None:
         """Send ``writes`` in the open transaction, or on their own; see the protocol."""
-        namespaces = planned(writes)
+        places = planned(writes, self._database.name)
         inside = self._session.in_transaction
-        for namespace, parts in namespaces.items():
-            collection = self._collection(namespace)
+        for place, parts in places.items():
+            collection = self._collection(place)
             for part in parts:
                 try:
                     if not part.documents:
@@ -56,19 +56,17 @@ class Writes:
                     else:
                         await self._bulk(collection, _as_operations(part))
                 except WriteFailed as failed:
-                    failed.before_are_done = len(namespaces) == 1
+                    failed.before_are_done = len(places) == 1
                     raise
         self._exact = False
 
-    def _collection(self, namespace: str) -> Any:
-        name, _, collection = namespace.partition(".")
-        database = self._databases.get(name)
+    def _collection(self, place: Place) -> Any:
+        database = self._databases.get(place.database)
         if database is None:
-            database = durable_database(
-                self._database.client.get_database(name, self._database.codec_options)
-            )
-            self._databases[name] = database
-        return database[collection]
+            client, options = self._database.client, self._database.codec_options
+            database = durable_database(client.get_database(place.database, options))
+            self._databases[place.database] = database
+        return database[place.collection]
 
     async def _insert(self, collection: Any, part: Part) -> None:
         """Insert by plain commands; their replies tell errors of single documents, nothing else."""

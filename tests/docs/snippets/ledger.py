@@ -1,8 +1,11 @@
 """The consumer of the README and the tutorial, as a class."""
 
 # --8<-- [start:program]
+from collections.abc import Iterator
+from typing import Any
+
 from pydantic import BaseModel
-from pymongo.client_session import ClientSession
+from pymongo import InsertOne, UpdateOne
 
 from eoconsumer import Consumer, Message
 from eoconsumer.stores.mongo import MongoStore
@@ -14,17 +17,16 @@ class StockMove(BaseModel):
 
 
 class Ledger(Consumer):
-    store: MongoStore
     topics = "stock-moves"
     group = "ledger"
     mode = "exactly_once"
     value_type = StockMove
 
-    def handle(self, message: Message[StockMove], session: ClientSession) -> None:
-        move, shop = message.value, self.store.database
-        shop["ledger"].insert_one(move.model_dump(), session=session)
+    def writes(self, message: Message[StockMove]) -> Iterator[Any]:
+        move = message.value
+        yield InsertOne(move.model_dump(), namespace="ledger")
         added = {"$inc": {"quantity": move.quantity}}
-        shop["stock"].update_one({"_id": move.item}, added, upsert=True, session=session)
+        yield UpdateOne({"_id": move.item}, added, upsert=True, namespace="stock")
 
 
 if __name__ == "__main__":
