@@ -144,26 +144,26 @@ class KafkaBroker(ServerProcess):
     def _java(self, main_class: str) -> list[str]:
         return [str(find_java()), *JVM_FLAGS, "-cp", f"{kafka_jars()}/*", main_class]
 
+    def _quorum(self) -> dict[str, str]:
+        """The settings that name the controllers."""
+        return {"controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}"}
+
+    def _format(self) -> list[str]:
+        """How the storage tool is told of the cluster: as the first and only node of a new one."""
+        # Some cluster ids begin with a dash: `--cluster-id ID` would not do.
+        return ["--standalone", f"--cluster-id={new_cluster_id()}"]
+
     def _properties(self) -> Path:
         properties = self.folder / "server.properties"
         if not properties.exists():
             settings = SETTINGS | {
                 "listeners": f"PLAINTEXT://127.0.0.1:{self.port}"
                 f",CONTROLLER://127.0.0.1:{self._controller_port}",
-                "controller.quorum.bootstrap.servers": f"127.0.0.1:{self._controller_port}",
                 "log.dirs": str(self.folder / "data"),
             }
-            settings |= self._settings
+            settings |= self._quorum() | self._settings
             properties.write_text("".join(f"{key}={value}\n" for key, value in settings.items()))
-            cluster = urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
-            # Some cluster ids begin with a dash: `--cluster-id ID` would not do.
-            formatting = [
-                "format",
-                "--standalone",
-                f"--cluster-id={cluster}",
-                "-c",
-                str(properties),
-            ]
+            formatting = ["format", *self._format(), "-c", str(properties)]
             try:
                 self.tool("kafka.tools.StorageTool", *formatting)
             except subprocess.CalledProcessError as error:
@@ -172,3 +172,8 @@ class KafkaBroker(ServerProcess):
                     + error.output[-OUTPUT_TAIL:]
                 ) from error
         return properties
+
+
+def new_cluster_id() -> str:
+    """Return an id that no other cluster has."""
+    return urlsafe_b64encode(uuid.uuid4().bytes).decode().rstrip("=")
