@@ -7,6 +7,7 @@ import threading
 from collections.abc import Mapping
 from enum import StrEnum
 
+from eoconsumer import Consumer
 from eoconsumer.stores.mongo import MongoStore
 from eoconsumer.telemetry import Snapshot
 
@@ -71,9 +72,14 @@ def work(
         readers=readers,
         kafka=kafka,
     )
-    if not until_end:
+    if until_end:
+        run_to_the_end(ledger, bootstrap, topic)
+    else:
         ledger.run()
-        return
+
+
+def run_to_the_end(consumer: Consumer, bootstrap: str, topic: str) -> None:
+    """Run `consumer` until it has reached where `topic` ends now; raises what `run` raises."""
     with TopicReader(bootstrap, topic) as reader:
         ends = reader.ends()
 
@@ -81,4 +87,4 @@ def work(
         reached = {place.partition: position for place, position in now.positions.items()}
         return all(reached.get(partition, 0) >= end for partition, end in ends.items())
 
-    ledger.run_until(at_the_end)
+    consumer.run_until(at_the_end)
