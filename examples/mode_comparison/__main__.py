@@ -41,8 +41,8 @@ def compare(
 ) -> None:
     """Kill a worker of every variant in the same two places, and count; exit 3 for a broken word.
 
-    The documents go to a new topic; each variant has a database of its own beside that of --store,
-    which is removed again.
+    The documents go to a new topic. Each variant has a database of its own beside that of --store,
+    emptied at the start and left at the end, to look at.
     """
     topic = f"mode-comparison-{uuid4().hex[:8]}"
     ensure_topic(bootstrap, topic, PARTITIONS)

@@ -53,8 +53,8 @@ HEAD = f"{'':20}" + "".join(f"{name:>11}" for name in Outcome._fields[2:])
 def compare(bootstrap: str, store: str, topic: str, crashes: Sequence[str]) -> Iterator[Outcome]:
     """Yield what becomes of `topic` in each variant; `crashes` are places as the worker knows them.
 
-    All at once: each variant has a group and a database of its own, which is removed again. Raises
-    `RuntimeError` where a worker ends otherwise than by a kill or at the end.
+    All at once: each variant has a group and a database of its own, which stays until the next
+    call. Raises `RuntimeError` where a worker ends otherwise than by a kill or at the end.
     """
 
     def one(name: str) -> Outcome:
@@ -65,22 +65,18 @@ def compare(bootstrap: str, store: str, topic: str, crashes: Sequence[str]) -> I
 
 
 def _try(name: str, bootstrap: str, store: str, topic: str, crashes: Sequence[str]) -> Outcome:
-    url = _beside(store, name)
+    url = beside(store, name)
     where = ("-b", bootstrap, "--store", url, "--topic", topic, "--group", f"{topic}-{name}")
     places = [word for place in crashes for word in ("--crash-at", place)]
     options = SESSION if VARIANTS[name].consumer else (*SESSION, *AUTO_COMMIT)
     database = connect(url)
     database.client.drop_database(database)
-    try:
-        with tempfile.TemporaryDirectory() as marks:
-            kills = 0
-            command = ("run", name, *where, "--until-end", *options, *places)
-            while _was_killed(*command, "--crash-marks", marks):
-                kills += 1
+    with database.client, tempfile.TemporaryDirectory() as marks:
+        kills = 0
+        command = ("run", name, *where, "--until-end", *options, *places)
+        while _was_killed(*command, "--crash-marks", marks):
+            kills += 1
         return _outcome(name, check(LedgerOnly(database), bootstrap, topic, ""), kills)
-    finally:
-        database.client.drop_database(database)
-        database.client.close()
 
 
 def _outcome(name: str, found: Report, kills: int) -> Outcome:
@@ -88,7 +84,7 @@ def _outcome(name: str, found: Report, kills: int) -> Outcome:
     return Outcome(name, found.produced, found.applied, lost, found.torn, found.duplicated, kills)
 
 
-def _beside(store: str, name: str) -> str:
+def beside(store: str, name: str) -> str:
     """Return the URL of a database of the variant's own, beside that of `store`."""
     database = parse_uri(store)["database"]
     before, found, behind = store.rpartition(f"/{database}")

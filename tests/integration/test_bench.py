@@ -67,3 +67,25 @@ def test_a_side_that_lost_or_doubled_a_message_is_found_out(database: Database[A
     database["positions"].delete_many({})
     ledger.delete_many({})
     assert miscounted(database, task) == "0 messages were committed, not 5"
+
+
+@pytest.mark.slow
+@pytest.mark.requirement("S3-26")
+def test_the_modes_have_figures_with_and_without_kills(tmp_path: Path) -> None:
+    only = ("at-least-once", "exactly-once-writes")
+    size = ("--documents", "400", "--rounds", "1", "--rates", "50", "--seconds", "2")
+    figures = bench(tmp_path, "modes", "--only", ",".join(only), *size)
+    killed = figures["kills"]
+    assert [killed[name]["kills"] for name in only] == [3, 3]
+    assert [killed[name]["applied"] for name in only] == [400, 400]
+    assert killed["at-least-once"]["duplicated"] > 0
+    assert killed["exactly-once-writes"]["duplicated"] == 0
+    for name in only:
+        (run,) = figures["load"][name]
+        assert run["messages"] == 400
+        assert run["commits"] > 0
+        assert (run["transactions"] > 0) is (name == "exactly-once-writes")
+        assert (run["counted"]["lost"], run["counted"]["duplicated"]) == (0, 0)
+        timed = figures["latency"][name]["50"]
+        assert 0 < timed["latency"]["p50"] <= timed["latency"]["max"]
+        assert timed["counted"]["applied"] == 100

@@ -17,6 +17,7 @@ from eoconsumer.cli.bench.report.model import Plot, Point, Report, Section, Tabl
 from eoconsumer.cli.bench.report.page import drawn, page
 from eoconsumer.cli.bench.report.text import as_json, markdown, rendered
 from eoconsumer.cli.bench.task import Result
+from eoconsumer.cli.bench.turns import in_words
 from eoconsumer.cli.bench.view import View
 from eoconsumer.errors import ConfigurationError
 
@@ -105,7 +106,7 @@ def test_the_markdown_is_a_document_with_the_command_and_all_tables() -> None:
 
 def test_a_ratio_below_its_target_is_called_missed() -> None:
     slow = {"limit": [result(100)], "writes": [result(90)]}
-    (_, ratios) = throughput.sections(slow)
+    *_, ratios = throughput.sections(slow)
     assert ratios.figures[0]["reached"] is False
     assert ratios.table.rows[0][1] == "MISSED"
 
@@ -115,8 +116,8 @@ def test_without_a_terminal_the_output_is_plain_lines_of_text() -> None:
     with View(2, Console(file=out, highlight=False)) as view:
         view.say("Producing")
         view.begin("limit")
-        view.end("limit", "warm-up", result(50_000))
-        view.end("writes", "round 1", result(500, p50=12.0, p99_9=40.0))
+        view.end("limit", "warm-up", in_words(result(50_000)))
+        view.end("writes", "round 1", in_words(result(500, p50=12.0, p99_9=40.0)))
     view.show(rendered(report()))
     shown = out.getvalue()
     assert "\x1b" not in shown

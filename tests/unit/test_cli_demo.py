@@ -9,10 +9,10 @@ from dataclasses import replace
 import pytest
 from rich.console import Console
 
-from eoconsumer.cli.demo.ledger import examples
 from eoconsumer.cli.demo.outcome import Outcome, Summary
 from eoconsumer.cli.demo.plan import MODES, Plan
 from eoconsumer.cli.demo.view import View
+from eoconsumer.cli.examples import examples
 
 RIGHT = Outcome(
     mode="exactly_once",

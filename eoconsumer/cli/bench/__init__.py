@@ -49,3 +49,26 @@ def limit(
     files = Files.checked(json, html, markdown)
     plan = Plan.checked(only, pairs, messages, rate, seconds)
     publish("How near the limit", plan.runs, lambda stage, view: measure(plan, stage, view), files)
+
+
+@bench.command()
+@reported
+def modes(
+    only: Only = "",
+    documents: Annotated[int, typer.Option(min=200, help="For each run.")] = 20_000,
+    seed: Annotated[int, typer.Option(help="The same seed makes the same documents.")] = 1,
+    rounds: Annotated[int, typer.Option(min=1, help="After one that is not counted.")] = 3,
+    rates: Annotated[str, typer.Option(help="Documents a second, with commas.")] = "50,200,500",
+    seconds: Annotated[int, typer.Option(min=1, help="For each rate.")] = 10,
+    json: Json = None,
+    html: Page = None,
+    markdown: Markdown = None,
+) -> None:
+    """Measure the stock ledger in every mode and form of a handler, with and without kills."""
+    from eoconsumer.cli.bench.modes import measure
+    from eoconsumer.cli.bench.modes.plan import Plan
+    from eoconsumer.cli.bench.publish import Files, publish
+
+    files = Files.checked(json, html, markdown)
+    plan = Plan.checked(only, documents, seed, rounds, rates, seconds)
+    publish("The modes", plan.runs, lambda stage, view: measure(plan, stage, view), files)

@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-import resource
-import sys
+import os
 import threading
 import time
 from collections.abc import Iterable, Mapping
-from pathlib import Path
 
-import psutil
-
+from eoconsumer.cli.bench.costs import cpu_used, peak_memory
 from eoconsumer.cli.bench.figures import percentiles
 from eoconsumer.cli.bench.task import Result
 
@@ -20,9 +17,7 @@ class Meter:
 
     def __init__(self, servers: Mapping[str, Iterable[int]], messages: int) -> None:
         """Measure the processes of ``servers`` as well; the end is where ``messages`` are done."""
-        self._servers = {
-            name: [psutil.Process(pid) for pid in pids] for name, pids in servers.items()
-        }
+        self._processes = {"client": (os.getpid(),), **servers}
         self._expected = messages
         self._lock = threading.Lock()
         self._started = time.perf_counter()
@@ -47,7 +42,7 @@ class Meter:
         """Note that partitions are there, and the work may begin."""
         with self._lock:
             if self._cpu_before is None:
-                self._cpu_before = self._cpu()
+                self._cpu_before = cpu_used(self._processes)
                 print("ready", flush=True)  # noqa: T201 - the driver of the latency waits for it
 
     def committed(self, messages: int, began: float) -> None:
@@ -58,7 +53,7 @@ class Meter:
             self.commits += 1
             self.messages += messages
             if self.done:
-                self._cpu_after = self._cpu()
+                self._cpu_after = cpu_used(self._processes)
 
     def produced_at(self, moments: Iterable[int]) -> None:
         """Note that messages are committed now, which were produced then (ns since 1970)."""
@@ -79,25 +74,6 @@ class Meter:
             commits=self.commits,
             first=self._began - self._started,
             cpu={name: self._cpu_after[name] - before[name] for name in before},
-            memory=peak_memory(),
+            memory=peak_memory(os.getpid()),
             latency=percentiles(latencies),
         )
-
-    def _cpu(self) -> dict[str, float]:
-        """Return the seconds of CPU time used so far."""
-        used = {"client": time.process_time()}
-        for name, processes in self._servers.items():
-            times = [process.cpu_times() for process in processes]
-            used[name] = sum(each.user + each.system for each in times)
-        return used
-
-
-def peak_memory() -> int:
-    """Return the most memory that this process has ever held, in bytes."""
-    status = Path("/proc/self/status")
-    if status.exists():
-        # Not from getrusage: that begins with what the parent process held (Linux).
-        line = next(x for x in status.read_text().splitlines() if x.startswith("VmHWM:"))
-        return int(line.split()[1]) * 1024
-    unit = 1 if sys.platform == "darwin" else 1024
-    return resource.getrusage(resource.RUSAGE_SELF).ru_maxrss * unit

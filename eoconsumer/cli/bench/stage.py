@@ -7,7 +7,7 @@ import uuid
 from collections.abc import Callable, Iterator, Mapping
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from pymongo import MongoClient
 from pymongo.read_concern import ReadConcern
@@ -36,6 +36,16 @@ class Load:
     messages: int
 
 
+class Counters(NamedTuple):
+    """What the primary has done so far: committed transactions, and ``update`` commands.
+
+    Where a ledger only inserts, every ``update`` moves positions.
+    """
+
+    transactions: int
+    moves: int
+
+
 class Stage:
     """Real servers, on which one side after the other runs."""
 
@@ -43,15 +53,15 @@ class Stage:
         self, kafka: KafkaBroker, mongo: MongoReplicaSet, client: MongoClient[dict[str, Any]]
     ) -> None:
         """Use servers that run."""
-        self._kafka, self._mongo, self._client = kafka, mongo, client
+        self.kafka, self.mongo, self.client = kafka, mongo, client
         pids = tuple(node.pid for node in mongo.nodes)
-        self._pids = {"kafka": (kafka.pid,), "mongod": pids}
+        self.pids = {"kafka": (kafka.pid,), "mongod": pids}
 
     def empty(self, messages: int, partitions: int = 6) -> Load:
         """Make a topic for ``messages`` that are still to come."""
         topic = f"bench-{uuid.uuid4().hex[:8]}"
-        self._kafka.create_topic(topic, partitions)
-        return Load(self._kafka.bootstrap_servers, topic, partitions, messages)
+        self.kafka.create_topic(topic, partitions)
+        return Load(self.kafka.bootstrap_servers, topic, partitions, messages)
 
     def filled(self, messages: int, partitions: int = 6, size: int = 200) -> Load:
         """Make a topic of ``messages`` of ``size`` bytes."""
@@ -83,10 +93,16 @@ class Stage:
         with contextlib.closing(Side(self._task(contestant, load, "memory://", None, {}))) as side:
             return side.result()
 
+    def counters(self) -> Counters:
+        """Ask the primary what it has done so far."""
+        status = self.client.admin.command("serverStatus")
+        updates = status["metrics"]["commands"]["update"]["total"]
+        return Counters(status["transactions"]["totalCommitted"], updates)
+
     @property
     def mongod(self) -> str:
         """The version of the database."""
-        return str(self._client.server_info()["version"])
+        return str(self.client.server_info()["version"])
 
     @contextmanager
     def side(
@@ -94,19 +110,19 @@ class Stage:
     ) -> Iterator[Side]:
         """Start ``contestant``; when this is left it is counted, and its database removed."""
         name = f"bench_{uuid.uuid4().hex[:12]}"
-        database = self._client.get_database(
+        database = self.client.get_database(
             name, read_concern=ReadConcern("majority"), write_concern=WriteConcern("majority")
         )
         for collection in ("ledger", "positions"):
             database.create_collection(collection)
-        task = self._task(contestant, load, self._mongo.url_for(name), messages, settings)
+        task = self._task(contestant, load, self.mongo.url_for(name), messages, settings)
         try:
             with contextlib.closing(Side(task)) as side:
                 yield side
             if wrong := miscounted(database, task):
                 raise EOConsumerError(f"The side {contestant} did not do its work: {wrong}.")
         finally:
-            self._client.drop_database(name)
+            self.client.drop_database(name)
 
     def _task(
         self,
@@ -124,7 +140,7 @@ class Stage:
             partitions=load.partitions,
             messages=messages or load.messages,
             group=f"bench_{uuid.uuid4().hex[:12]}",
-            servers=self._pids,
+            servers=self.pids,
             settings=settings,
         )
 

@@ -31,5 +31,12 @@ def take_turns(
             result = turn.run()
             if number:
                 results[turn.name].append(result)
-            view.end(turn.name, f"round {number}" if number else "warm-up", result)
+            view.end(turn.name, f"round {number}" if number else "warm-up", in_words(result))
     return results
+
+
+def in_words(result: Result) -> str:
+    """Return what is worth a line while others go on."""
+    if result.latency:
+        return "  ".join(f"{name} {ms:,.1f} ms" for name, ms in result.latency.items())
+    return f"{result.rate:>9,.0f} messages/s"

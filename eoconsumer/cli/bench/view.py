@@ -17,8 +17,6 @@ from rich.progress import (
     TimeRemainingColumn,
 )
 
-from eoconsumer.cli.bench.task import Result
-
 PLAIN_WIDTH = 110  # where there is no terminal whose width could be asked for
 
 
@@ -33,7 +31,7 @@ class View:
             self._console.width = PLAIN_WIDTH
         self._progress = Progress(
             SpinnerColumn(finished_text=" "),
-            TextColumn("{task.description:16}"),
+            TextColumn("{task.description:20}"),
             BarColumn(bar_width=30),
             MofNCompleteColumn(),
             TimeElapsedColumn(),
@@ -57,14 +55,10 @@ class View:
         """Show who runs now."""
         self._progress.update(self._bar, description=name)
 
-    def end(self, name: str, where: str, result: Result) -> None:
+    def end(self, name: str, where: str, what: str) -> None:
         """Show what came of one run."""
         self._progress.advance(self._bar)
-        if result.latency:
-            figures = "  ".join(f"{name} {ms:,.1f} ms" for name, ms in result.latency.items())
-        else:
-            figures = f"{result.rate:>9,.0f} messages/s"
-        self._line(f"{where:9}  {name:16}  {figures}")
+        self._line(f"{where:9}  {name:20} {what}")
 
     def show(self, *results: RenderableType) -> None:
         """Show the results."""

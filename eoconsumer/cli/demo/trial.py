@@ -12,7 +12,7 @@ from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
 
-from eoconsumer.cli.demo.ledger import Feed, Ledger, Process
+from eoconsumer.cli.demo.ledger import Ledger
 from eoconsumer.cli.demo.outcome import Outcome
 from eoconsumer.cli.demo.plan import (
     AUTO_COMMIT_MS,
@@ -25,6 +25,7 @@ from eoconsumer.cli.demo.plan import (
     Plan,
 )
 from eoconsumer.cli.demo.view import View
+from eoconsumer.cli.examples import Feed, Process
 from eoconsumer.errors import EOConsumerError
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
 

@@ -9,8 +9,8 @@ from typing import Any, NamedTuple
 
 from eoconsumer.cli.bench.figures import Spread, ratios
 from eoconsumer.cli.bench.limit.plan import Plan
-from eoconsumer.cli.bench.report.cells import COSTS, RATES, costs, rates, spread
-from eoconsumer.cli.bench.report.model import Plot, Point, Section, Table
+from eoconsumer.cli.bench.report.cells import RATES, cost_section, rate_points, rates, spread
+from eoconsumer.cli.bench.report.model import Plot, Section, Table
 from eoconsumer.cli.bench.stage import Load, Stage
 from eoconsumer.cli.bench.task import Result
 from eoconsumer.cli.bench.turns import Turn, take_turns
@@ -33,8 +33,7 @@ LEGEND = (
     "mode. batch: handle_batch with insert_many. handle: handle with insert_one. one-by-one: one "
     "transaction for each message, six threads, no library. Each inserts one document of 200 bytes "
     "for each message and stores the position; two readers (threads), six partitions. Messages/s "
-    "from the first message to the last commit, median, lowest and highest; CPU time of the client "
-    "and of all servers for each message; the client's highest memory. After each run every "
+    "from the first message to the last commit, median, lowest and highest. After each run every "
     "message was counted: all were there once."
 )
 
@@ -67,20 +66,16 @@ def measure(plan: Plan, load: Load, stage: Stage, view: View) -> list[Section]:
 
 def sections(results: Mapping[str, Sequence[Result]]) -> list[Section]:
     """Return what came of it: the rates, and the ratios."""
-    rows = [(name, *rates(found), *costs(found)) for name, found in results.items()]
-    points = [
-        Point(name, *asdict(Spread.of([each.rate for each in found])).values())
-        for name, found in results.items()
-    ]
     found = [
         Section(
             name="throughput",
             title="At full load",
             text=LEGEND,
-            table=Table(("side", *RATES, *COSTS), rows),
-            figures={name: [asdict(each) for each in them] for name, them in results.items()},
-            plot=Plot("bars", "", "messages/s", {"": points}, y_log=True),
-        )
+            table=Table(("side", *RATES), [(n, *rates(runs)) for n, runs in results.items()]),
+            figures={name: [asdict(each) for each in runs] for name, runs in results.items()},
+            plot=Plot("bars", "", "messages/s", {"": rate_points(results)}, y_log=True),
+        ),
+        cost_section(results),
     ]
     known = {
         (one, other): ratios([r.rate for r in results[one]], [r.rate for r in results[other]])

@@ -1,11 +1,12 @@
-"""The cells that several tables have: rates, ratios, costs."""
+"""What several reports have: the cells of rates, ratios and costs."""
 
 from __future__ import annotations
 
 import statistics
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 
 from eoconsumer.cli.bench.figures import Spread
+from eoconsumer.cli.bench.report.model import Point, Section, Table
 from eoconsumer.cli.bench.task import Result
 
 RATES = ("messages/s", "lowest", "highest", "commits/s")
@@ -17,6 +18,26 @@ def rates(results: Sequence[Result]) -> tuple[str, ...]:
     found = Spread.of([each.rate for each in results])
     commits = statistics.median(each.commits / each.seconds for each in results)
     return (*(f"{value:,.0f}" for value in (found.median, found.low, found.high)), decimal(commits))
+
+
+def rate_points(results: Mapping[str, Sequence[Result]]) -> list[Point]:
+    """Return a point for each name: the spread of its rates."""
+    spreads = {name: Spread.of([each.rate for each in runs]) for name, runs in results.items()}
+    return [Point(name, each.median, each.low, each.high) for name, each in spreads.items()]
+
+
+def cost_section(results: Mapping[str, Sequence[Result]]) -> Section:
+    """Return what each message costs; the figures are those of the runs, which stand elsewhere."""
+    return Section(
+        name="costs",
+        title="What a message costs",
+        text=(
+            "Microseconds of CPU time for each message, of the client and of all servers of a kind "
+            "(three of mongod); the client's highest memory. Medians."
+        ),
+        table=Table(("", *COSTS), [(name, *costs(runs)) for name, runs in results.items()]),
+        figures=None,
+    )
 
 
 def costs(results: Sequence[Result]) -> tuple[str, ...]:

@@ -39,7 +39,10 @@ class Table:
 
 @dataclass(frozen=True, slots=True)
 class Section:
-    """One question, what was measured, and how; ``figures`` has everything, for programs."""
+    """One question, what was measured, and how.
+
+    ``figures`` has everything, for programs; None where another section has it.
+    """
 
     name: str
     title: str

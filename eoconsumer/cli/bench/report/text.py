@@ -55,4 +55,5 @@ def _grid(table: Table) -> Iterator[str]:
 def as_json(report: Report) -> str:
     """Return the figures of all sections, and how to repeat them."""
     head = {"title": report.title, "command": report.command, "machine": dict(report.machine)}
-    return json.dumps(head | {each.name: each.figures for each in report.sections}, indent=2) + "\n"
+    figures = {each.name: each.figures for each in report.sections if each.figures is not None}
+    return json.dumps(head | figures, indent=2) + "\n"
