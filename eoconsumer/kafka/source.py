@@ -74,7 +74,7 @@ class KafkaSource:
                 try:
                     callback([TopicPartition(p.topic, p.partition) for p in partitions])
                 finally:
-                    answer(partitions)
+                    self._answer(answer, partitions)
                     self._in_callback = False
 
             return call
@@ -217,6 +217,22 @@ class KafkaSource:
             self._client.poll(0.02)
 
     # --- answers to rebalances ---------------------------------------------------------------
+
+    def _answer(
+        self, answer: Callable[[list[KafkaPartition]], None], partitions: list[KafkaPartition]
+    ) -> None:
+        """Answer, unless there is nobody left to hear it.
+
+        Seen on a busy machine: 1. the client is closed in the middle of a rebalance, 2. librdkafka
+        begins to destroy it, 3. the callback asks for the assignment, and is refused. What a
+        callback lets out of that is a bare ``KafkaError``, which no ``except`` catches (2.16).
+        """
+        try:
+            answer(partitions)
+        except KafkaException as error:
+            if error.args[0].code() != KafkaError._DESTROY:
+                raise
+            log.info("the Kafka client was closed within a rebalance")
 
     def _take(self, _: list[KafkaPartition]) -> None:
         """Accept an assignment without fetching: nobody knows yet from where.
