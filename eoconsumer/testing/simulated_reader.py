@@ -30,6 +30,7 @@ _POSSIBLE: Mapping[type, frozenset[str]] = {
     fx.Release: frozenset({"transient"}),
     fx.Begin: frozenset({"transient"}),
     fx.Handle: frozenset({"transient", "bad"}),
+    fx.Write: frozenset({"transient", "bad"}),
     fx.NoteApplied: frozenset({"transient", "lost_reply"}),
     fx.Advance: frozenset({"transient", "lost_reply"}),
     fx.Commit: frozenset({"transient", "lost_reply", "late_commit"}),
@@ -55,6 +56,7 @@ class SimulatedReader:
         self.member = Member()
         self.transaction: MemoryTransaction | None = None
         self.moves: tuple[Any, ...] = ()
+        self.returns_writes = world.chance.random() < world.plan.returned
         self.asleep_until = 0.0
         # The loop at the bottom; a rebalance that came up in its poll on top.
         self.stack: list[tuple[fx.Effects[None], Callable[[], None]]] = []
@@ -119,9 +121,14 @@ class SimulatedReader:
         return result
 
     def _transient(self, effect: object) -> EOConsumerError:
+        # Outside a transaction an error of the database is an error of one message, or of a run.
         if isinstance(effect, fx.Handle) and self.transaction is None and effect.run.live:
-            # Outside a transaction an error of the database is an error of one message.
-            failure = fx.RunFailed(effect.run.partition, effect.run.live[0].offset)
+            before: fx.Before = "untouched" if self.returns_writes else "handled"
+            failure = fx.RunFailed(effect.run.partition, effect.run.live[0].offset, before=before)
+            failure.__cause__ = TransientStoreError()
+            return failure
+        if isinstance(effect, fx.Write) and self.transaction is None and effect.runs[0].live:
+            failure = fx.RunFailed(effect.runs[0].partition, None, before="perhaps")
             failure.__cause__ = TransientStoreError()
             return failure
         if isinstance(effect, fx.Commit) and self.transaction is not None:
@@ -220,11 +227,31 @@ class SimulatedReader:
         if not live:
             return
         broken = self.world.chance.randrange(len(live)) if fault in ("crash", "bad") else len(live)
-        session = (self.transaction or self.store).session
-        for message in live[:broken]:
-            session.append(EFFECTS, (effect.run.partition, message.offset))
+        if not self.returns_writes:
+            self._append(effect.run, broken)
         if fault == "bad":
-            raise fx.RunFailed(effect.run.partition, live[broken].offset) from ValueError("bad")
+            raise fx.RunFailed(
+                effect.run.partition,
+                live[broken].offset,
+                before="untouched" if self.returns_writes else "handled",
+            ) from ValueError("bad")
+
+    def _write(self, effect: fx.Write, fault: str | None) -> None:
+        for run in filter(lambda run: run.live, effect.runs if self.returns_writes else ()):
+            if fault in ("crash", "bad"):
+                self._append(run, self.world.chance.randrange(len(run.live)))
+                if fault == "bad":
+                    several = len(effect.runs) > 1
+                    partition = None if several else run.partition
+                    raise fx.RunFailed(partition, None, before="perhaps") from ValueError("bad")
+                return
+            self._append(run, len(run.live))
+
+    def _append(self, run: fx.Run, count: int) -> None:
+        """Have the effects of the first messages of ``run``."""
+        session = (self.transaction or self.store).session
+        for message in run.live[:count]:
+            session.append(EFFECTS, (run.partition, message.offset))
 
     def _noteapplied(self, effect: fx.NoteApplied, _: str | None) -> None:
         (self.transaction or self.store).note_applied(effect.lines)

@@ -55,7 +55,10 @@ class Outcome:
 
 @dataclass(frozen=True)
 class Plan:
-    """What a schedule is made of; the guards can be taken out by another store or flow."""
+    """What a schedule is made of; the guards can be taken out by another store or flow.
+
+    ``returned`` is the share of readers whose handler returns its writes.
+    """
 
     mode: Mode = Mode.EXACTLY_ONCE
     faults: frozenset[str] = frozenset(
@@ -66,6 +69,7 @@ class Plan:
     partitions: int = 2
     length: int = 5
     applied_log: bool = False
+    returned: float = 0.5
     make_store: Callable[[], MemoryStore] = MemoryStore
     make_flow: Callable[[Settings], Flow] = Flow
 

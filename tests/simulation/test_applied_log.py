@@ -41,7 +41,8 @@ def test_outside_of_a_transaction_the_log_has_no_more_than_there_is(mode: Mode) 
 def test_outside_of_a_transaction_the_log_is_complete_where_nothing_was_cut_short(
     mode: Mode,
 ) -> None:
-    plan = Plan(mode=mode, applied_log=True, faults=frozenset({"rebalance", "stop", "bad"}))
+    faults = frozenset({"rebalance", "stop", "bad"})
+    plan = Plan(mode=mode, applied_log=True, returned=0.0, faults=faults)
     for seed in range(500):
         outcome = simulate(seed, plan)
         assert outcome.verdict.counts["applied"] == len(outcome.effects), seed
