@@ -53,16 +53,12 @@ class Message(Generic[V]):
     It reads Kafka's message on demand, so a field that a handler does not look at costs nothing.
     """
 
-    __slots__ = ("_raw", "_value", "recorded")
-
-    #: What its handler returned (form "writes"); kept, so that a replay need not ask again.
-    recorded: Sequence[Any] | None
+    __slots__ = ("__weakref__", "_raw", "_value")
 
     def __init__(self, raw: RawMessage, value: V) -> None:
         """View ``raw``; ``value`` is the decoded value (the raw bytes where nothing decodes)."""
         self._raw = raw
         self._value = value
-        self.recorded = None
 
     @property
     def topic(self) -> str:
@@ -118,6 +114,11 @@ class Message(Generic[V]):
     def __repr__(self) -> str:
         """Name the place, never the payload: payloads have no business in logs."""
         return f"Message({self.topic}[{self.partition}]@{self.offset})"
+
+
+def sizes_of(messages: Sequence[Message[Any]]) -> list[int]:
+    """Return how many bytes the raw values have; in one place, since it is asked of all."""
+    return [len(message._raw.value() or b"") for message in messages]
 
 
 class UndecodedMessage(Message[Any]):

@@ -14,13 +14,14 @@ from __future__ import annotations
 from collections.abc import Container, Iterable, Mapping, Sequence
 from dataclasses import dataclass, field
 from enum import Enum, auto
+from itertools import accumulate
 
 from eoconsumer.core.applied import Applied, ranges
 from eoconsumer.core.effects import Run
 from eoconsumer.core.letters import DeadLetter, Hold
 from eoconsumer.core.positions import UNKNOWN, Identity, Move, Position
 from eoconsumer.errors import KeyInQuarantine
-from eoconsumer.message import Message, MessageKey, TopicPartition
+from eoconsumer.message import Message, MessageKey, TopicPartition, sizes_of
 
 
 class State(Enum):
@@ -243,10 +244,8 @@ def fit(messages: Sequence[Message], limit: int, size: int) -> tuple[Sequence[Me
 
     The second value is its size in bytes.
     """
-    total = 0
-    for index, message in enumerate(messages[:limit]):
-        length = len(message.raw_value or b"")
-        if index and total + length > size:
-            return messages[:index], total
-        total += length
-    return messages[:limit], total
+    sizes = sizes_of(messages[:limit])
+    if sum(sizes) > size:
+        fitting = sum(total <= size for total in accumulate(sizes))
+        sizes = sizes[: max(1, fitting)]
+    return messages[: len(sizes)], sum(sizes)

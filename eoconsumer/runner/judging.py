@@ -3,14 +3,12 @@
 from __future__ import annotations
 
 import time
-from collections.abc import Iterable, Sequence
-from types import GeneratorType
+from collections.abc import Sequence
 from typing import Any, Protocol
 
-from eoconsumer.codecs import Routes
 from eoconsumer.core.effects import Before, OutOfTime, Run, RunFailed
-from eoconsumer.errors import DecodeError, HandlerMisuse, TransientStoreError, WriteFailed
-from eoconsumer.message import Message, TopicPartition
+from eoconsumer.errors import DecodeError, HandlerMisuse, TransientStoreError
+from eoconsumer.message import Message
 from eoconsumer.runner.watch import Watch
 from eoconsumer.telemetry import Trace
 
@@ -55,44 +53,6 @@ def judged(
     return found
 
 
-def refused(
-    recording: Sequence[Run], error: WriteFailed | TransientStoreError, *, inside: bool
-) -> Exception:
-    """Return what to raise where the writes that the handlers of ``recording`` returned failed."""
-    if isinstance(error, WriteFailed):
-        before: Before = "handled" if error.before_are_done else "perhaps"
-        found: Exception = RunFailed(*_place(recording, error.index), before=before)
-        found.__cause__ = error.__cause__ or error
-    elif inside:
-        found = error
-    else:
-        found = RunFailed(*_place(recording, None), before="perhaps")
-        found.__cause__ = error
-    return found
-
-
-def recorded(routes: Routes, runs: Sequence[Run]) -> tuple[list[Run], list[Any]]:
-    """Return those of ``runs`` whose handlers return writes, and these writes."""
-    recording = [run for run in runs if routes.of(run.partition.topic).form == "writes"]
-    return recording, [w for run in recording for m in run.live for w in m.recorded or ()]
-
-
-def forget(recording: Sequence[Run]) -> None:
-    """Ask for the writes again, should these runs come again."""
-    for run in recording:
-        for message in run.messages:
-            message.recorded = None
-
-
-def listed(returned: Any) -> Sequence[Any]:
-    """Return what a handler returned or yields as a list: nothing, one write, or several."""
-    if type(returned) in (list, GeneratorType):  # most of them; the question below takes longer
-        return list(returned)
-    if returned is None:
-        return []
-    return list(returned) if isinstance(returned, Iterable) else [returned]
-
-
 def in_time(until: float | None) -> None:
     """Raise ``OutOfTime`` behind ``until``, when the transaction has lived too long."""
     if until is not None and (late := time.monotonic() - until) > 0:
@@ -115,14 +75,3 @@ def trace(
     topic, partition = run.partition
     for message in messages:
         watch.trace(Trace(topic, partition, message.offset, attempt, stage, seconds, error))
-
-
-def _place(runs: Sequence[Run], index: int | None) -> tuple[TopicPartition | None, int | None]:
-    """Return partition and offset of the message that write number ``index`` is of, if known."""
-    if index is not None:
-        for run in runs:
-            for message in run.live:
-                index -= len(message.recorded or ())
-                if index < 0:
-                    return run.partition, message.offset
-    return (runs[0].partition if len(runs) == 1 else None), None

@@ -111,13 +111,14 @@ class Redriver:
     def _handle(self, effect: fx.Handle) -> None:
         assert self._work is not None, "there is nothing to apply to letters that are dropped"
         until = self._until if self._transaction is not None else None
+        self._work.recording.start()  # one letter at a time
         self._work.handle(effect.run, self._scope.session, attempt=1, until=until)
 
-    def _write(self, effect: fx.Write) -> None:
+    def _write(self, _: fx.Write) -> None:
         assert self._work is not None
         inside = self._transaction is not None
         until = self._until if inside else None
-        self._work.write(effect.runs, self._scope, inside=inside, until=until)
+        self._work.write(self._scope, inside=inside, until=until)
 
     def _after_commit(self, effect: fx.AfterCommit) -> None:
         assert self._work is not None

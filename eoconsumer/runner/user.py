@@ -14,16 +14,8 @@ from eoconsumer.core.effects import Before, Run
 from eoconsumer.errors import TransientStoreError, WriteFailed
 from eoconsumer.message import Message, RawMessage, TopicPartition
 from eoconsumer.protocols import Scope, StoreSession
-from eoconsumer.runner.judging import (
-    culprit,
-    forget,
-    in_time,
-    judged,
-    listed,
-    recorded,
-    refused,
-    trace,
-)
+from eoconsumer.runner.judging import culprit, in_time, judged, trace
+from eoconsumer.runner.recording import Recording
 from eoconsumer.runner.watch import Watch
 
 log = logging.getLogger("eoconsumer.hooks")
@@ -47,6 +39,7 @@ class Work:
         self._user = user
         self._watch = watch
         self._store = store
+        self.recording = Recording()
 
     def view(self, raw: RawMessage) -> Message[Any]:
         """Return one message as its handler sees it."""
@@ -88,16 +81,13 @@ class Work:
             if until is not None and time.monotonic() > until:
                 in_time(until)
 
-    def write(
-        self, runs: Sequence[Run], scope: Scope[Any], *, inside: bool, until: float | None
-    ) -> int:
-        """Send the recorded writes of ``runs`` in one go; return how many there were.
+    def write(self, scope: Scope[Any], *, inside: bool, until: float | None) -> int:
+        """Send the recorded writes in one go; return how many there were.
 
-        ``inside``: in a transaction. What was sent outside of one is not kept: a driver may have
-        put keys into it, which a replay would find taken. Raises ``RunFailed``, ``OutOfTime``,
+        ``inside``: in a transaction. Raises ``RunFailed``, ``OutOfTime``,
         ``HandlerMisuse`` or ``TransientStoreError``.
         """
-        recording, writes = recorded(self._user.routes, runs)
+        writes = self.recording.writes
         if not writes:
             return 0
         try:
@@ -105,11 +95,8 @@ class Work:
         except (WriteFailed, TransientStoreError) as error:
             if isinstance(error, TransientStoreError):
                 in_time(until)  # the server itself ends a transaction that lives too long
-            found = refused(recording, error, inside=inside)
+            found = self.recording.refused(error, inside=inside)
             raise found from found.__cause__
-        finally:
-            if not inside:
-                forget(recording)
         in_time(until)
         return len(writes)
 
@@ -168,13 +155,13 @@ class Work:
         attempt: int,
     ) -> None:
         """Ask the handler for the writes of each message, once; nothing is written here."""
-        tracing = self._watch.tracing
+        tracing, recording = self._watch.tracing, self.recording
         for message in messages:
-            if message.recorded is not None:
+            if recording.knows(message):
                 continue
             began = time.monotonic() if tracing else 0.0
             try:
-                message.recorded = listed(call(message))
+                recording.add(message, call(message))
             except Exception as error:
                 trace(self._watch, run, [message], attempt, "handle", began, error)
                 failure = self._failure(run, message.offset, error, until, before="untouched")

@@ -153,20 +153,23 @@ class AsyncReader:
     async def _begin(self, _: fx.Begin) -> None:
         self._transaction = await self._store.transaction()
         self._until = None if self._seconds is None else time.monotonic() + self._seconds
+        self._work.recording.start()
 
     async def _handle(self, effect: fx.Handle) -> None:
         run = effect.run
         partition = self.flow.partitions[run.partition]
         scope = self._transaction or self._store
+        if self._transaction is None:
+            self._work.recording.start()  # each run is written on its own
         until = self._until if self._transaction is not None else None
         attempt = partition.tries + 1 if partition.alone else 1
         await self._work.handle(run, scope.session, attempt=attempt, until=until)
 
-    async def _write(self, effect: fx.Write) -> int:
+    async def _write(self, _: fx.Write) -> int:
         inside = self._transaction is not None
         until = self._until if inside else None
         scope = self._transaction or self._store
-        return await self._work.write(effect.runs, scope, inside=inside, until=until)
+        return await self._work.write(scope, inside=inside, until=until)
 
     async def _bury(self, effect: fx.Bury) -> None:
         await (self._transaction or self._store).bury(effect.letters)
@@ -191,6 +194,7 @@ class AsyncReader:
         if self._transaction is not None:
             await self._transaction.abort()
             self._transaction = None
+            self._work.recording.keep()
 
     # --- the user, and time -------------------------------------------------------------------
 

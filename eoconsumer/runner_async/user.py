@@ -14,16 +14,8 @@ from eoconsumer.core.effects import Before, Run
 from eoconsumer.errors import TransientStoreError, WriteFailed
 from eoconsumer.message import Message, RawMessage, TopicPartition, UndecodedMessage
 from eoconsumer.protocols import AsyncScope, AsyncStoreSession
-from eoconsumer.runner.judging import (
-    culprit,
-    forget,
-    in_time,
-    judged,
-    listed,
-    recorded,
-    refused,
-    trace,
-)
+from eoconsumer.runner.judging import culprit, in_time, judged, trace
+from eoconsumer.runner.recording import Recording
 from eoconsumer.runner.user import User
 from eoconsumer.runner.watch import Watch
 
@@ -38,6 +30,7 @@ class AsyncWork:
         self._user = user
         self._watch = watch
         self._store = store
+        self.recording = Recording()
 
     async def views(self, topic: str, raw: Sequence[RawMessage]) -> list[Message[Any]]:
         """Return messages of one topic as their handler sees them."""
@@ -71,11 +64,9 @@ class AsyncWork:
                 if until is not None and time.monotonic() > until:
                     in_time(until)
 
-    async def write(
-        self, runs: Sequence[Run], scope: AsyncScope[Any], *, inside: bool, until: float | None
-    ) -> int:
-        """Send the recorded writes of ``runs`` in one go; see ``Work.write``."""
-        recording, writes = recorded(self._user.routes, runs)
+    async def write(self, scope: AsyncScope[Any], *, inside: bool, until: float | None) -> int:
+        """Send the recorded writes in one go; see ``Work.write``."""
+        writes = self.recording.writes
         if not writes:
             return 0
         try:
@@ -83,11 +74,8 @@ class AsyncWork:
         except (WriteFailed, TransientStoreError) as error:
             if isinstance(error, TransientStoreError):
                 in_time(until)  # the server itself ends a transaction that lives too long
-            found = refused(recording, error, inside=inside)
+            found = self.recording.refused(error, inside=inside)
             raise found from found.__cause__
-        finally:
-            if not inside:
-                forget(recording)
         in_time(until)
         return len(writes)
 
@@ -149,15 +137,16 @@ class AsyncWork:
     ) -> None:
         """Ask the handler for the writes of each message, once; nothing is written here."""
         for message in messages:
-            if message.recorded is not None:
+            if self.recording.knows(message):
                 continue
             began = time.monotonic()
             try:
                 returned = call(message)
                 if isasyncgen(returned):
-                    message.recorded = [write async for write in returned]
-                else:
-                    message.recorded = listed(await returned if isawaitable(returned) else returned)
+                    returned = [write async for write in returned]
+                elif isawaitable(returned):
+                    returned = await returned
+                self.recording.add(message, returned)
             except Exception as error:
                 trace(self._watch, run, [message], attempt, "handle", began, error)
                 failure = await self._failure(run, message.offset, error, until, before="untouched")

@@ -14,6 +14,7 @@ from eoconsumer.core.modes import Mode
 from eoconsumer.core.redrive import STEPS, Redrive, Redriven, Steps
 from eoconsumer.errors import EOConsumerError
 from eoconsumer.message import Message, RawMessage, Record, TopicPartition
+from eoconsumer.runner.recording import Recording
 from eoconsumer.runner.redrive import Redriver
 from eoconsumer.stores.memory import MemorySession, MemoryStore
 
@@ -38,6 +39,7 @@ class Handler:
 
     def __init__(self, poison: Mapping[int, Exception]) -> None:
         self.poison = poison
+        self.recording = Recording()
         self.called: list[int] = []
 
     def view(self, raw: RawMessage) -> Message:
@@ -50,7 +52,7 @@ class Handler:
         if message.offset in self.poison:
             raise RunFailed(run.partition, message.offset) from self.poison[message.offset]
 
-    def write(self, runs: Iterable[Run], scope: object, **_: Any) -> None:
+    def write(self, scope: object, **_: Any) -> None:
         """The handler has written already."""
 
     def after_commit(self, runs: Iterable[Run]) -> None:

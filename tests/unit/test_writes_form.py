@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -45,11 +46,16 @@ class Side:
             raise self.answer
 
     def handle(self, *runs: Run) -> None:
+        """Begin, and give the runs to the handler."""
+        self.work.recording.start()
         for run in runs:
             self.work.handle(run, None, attempt=1, until=None)
 
-    def send(self, *runs: Run, inside: bool = True) -> None:
-        self.work.write(runs, self, inside=inside, until=None)  # type: ignore[arg-type]  # it stands for a scope
+    def send(self, *, inside: bool = True) -> None:
+        self.work.write(self, inside=inside, until=None)  # type: ignore[arg-type]  # it stands for a scope
+
+    def abort(self) -> None:
+        self.work.recording.keep()
 
 
 def place(message: Message) -> list[tuple[str, int]]:
@@ -60,18 +66,11 @@ def yielding(message: Message) -> Iterator[tuple[str, int]]:
     yield "ledger", message.offset
 
 
-@pytest.fixture(autouse=True)
-def nothing_recorded() -> None:
-    for run in RUNS:
-        for message in run.messages:
-            message.recorded = None
-
-
 @pytest.mark.parametrize("handler", [place, yielding])
 def test_the_writes_of_all_runs_are_sent_in_one_go(handler: Callable[[Message], Any]) -> None:
     side = Side(handler)
     side.handle(*RUNS)
-    side.send(*RUNS)
+    side.send()
     assert side.sent == [[("ledger", n) for n in (0, 1, 2, 0, 1)]]
 
 
@@ -79,14 +78,14 @@ def test_a_handler_may_return_nothing_or_a_write_on_its_own() -> None:
     one = object()
     side = Side(lambda message: one if message.offset == 1 else None)
     side.handle(RUNS[0])
-    side.send(RUNS[0])
+    side.send()
     assert side.sent == [[one]]
 
 
 def test_nothing_is_sent_where_nothing_is_to_be_written() -> None:
     side = Side(lambda _: None)
     side.handle(RUNS[0])
-    side.send(RUNS[0])
+    side.send()
     assert side.sent == []
 
 
@@ -96,9 +95,48 @@ def test_a_replay_sends_the_recorded_writes_and_does_not_ask_again() -> None:
     for _ in range(3):
         side.handle(*RUNS)
         with pytest.raises(TransientStoreError):
-            side.send(*RUNS)
+            side.send()
+        side.abort()
     assert len(side.called) == 5
     assert side.sent[0] == side.sent[1] == side.sent[2]
+
+
+def test_a_replay_of_a_part_asks_for_nothing_either() -> None:
+    side = Side(lambda message: None if message.offset == 1 else place(message))
+    side.handle(*RUNS)
+    side.abort()
+    side.handle(RUNS[1])
+    side.send()
+    side.handle(RUNS[0].since(1))
+    side.send()
+    assert len(side.called) == 5
+    assert side.sent == [[("ledger", 0)], [("ledger", 2)]]
+
+
+def test_a_handler_that_fails_while_it_yields_leaves_nothing_behind() -> None:
+    def handler(message: Message) -> Iterator[tuple[str, int]]:
+        yield "ledger", message.offset
+        if message.offset == 1 and len(side.called) < 3:
+            raise ValueError
+
+    side = Side(handler)
+    with pytest.raises(RunFailed):
+        side.handle(RUNS[0])
+    side.abort()
+    side.handle(RUNS[0])
+    side.send()
+    assert side.sent == [[("ledger", 0), ("ledger", 1), ("ledger", 2)]]
+    assert side.called == [(0, 0), (0, 1), (0, 1), (0, 2)]
+
+
+def test_what_is_remembered_goes_with_its_message() -> None:
+    side = Side(place)
+    run = Run(P0, messages(range(3), P0))
+    side.handle(run)
+    side.abort()
+    del run
+    gc.collect()
+    assert side.work.recording.remembered == 0
 
 
 def test_outside_of_a_transaction_the_handler_is_asked_again() -> None:
@@ -106,7 +144,7 @@ def test_outside_of_a_transaction_the_handler_is_asked_again() -> None:
     for _ in range(2):
         side.handle(RUNS[0])
         with pytest.raises(RunFailed):
-            side.send(RUNS[0], inside=False)
+            side.send(inside=False)
     assert len(side.called) == 6
 
 
@@ -118,7 +156,7 @@ def test_a_refused_write_leads_to_its_message(index: int, partition: Any, offset
     side = Side(lambda message: [*place(message), *place(message)], answer=WriteFailed(index))
     side.handle(*RUNS)
     with pytest.raises(RunFailed) as failed:
-        side.send(*RUNS)
+        side.send()
     assert (failed.value.partition, failed.value.offset) == (partition, offset)
 
 
@@ -126,7 +164,7 @@ def test_of_several_runs_none_is_blamed_for_a_write_that_nobody_named() -> None:
     side = Side(place, answer=WriteFailed(None))
     side.handle(*RUNS)
     with pytest.raises(RunFailed) as failed:
-        side.send(*RUNS)
+        side.send()
     assert (failed.value.partition, failed.value.offset) == (None, None)
 
 
