@@ -172,8 +172,7 @@ class Question:
                 if topic.code() == KafkaError.UNKNOWN_TOPIC_OR_PART:
                     seen[key] = Sighting(Identity(None, cluster_id), exists=False)
             elif topic is not None:
-                ends_told = not isinstance(first, KafkaError | None)
-                ends_told = ends_told and not isinstance(last, KafkaError | None)
+                ends_told = _is_offset(first) and _is_offset(last)
                 topic_id = str(topic.topic_id)
                 identity = Identity(None if topic_id == _NO_ID else topic_id, cluster_id)
                 seen[key] = (
@@ -182,6 +181,11 @@ class Question:
                     else Sighting(identity)
                 )
         return seen
+
+
+def _is_offset(answer: Any) -> bool:
+    """Whether ``answer`` tells an offset: a leader that is just starting may say -1001."""
+    return not isinstance(answer, KafkaError | None) and answer.offset >= 0
 
 
 def _told(future: Future[Any], until: float) -> Any:

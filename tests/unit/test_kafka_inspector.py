@@ -1,0 +1,64 @@
+"""What is made of Kafka's answers about a log."""
+
+from __future__ import annotations
+
+from concurrent.futures import Future
+from types import SimpleNamespace
+from typing import Any
+
+import pytest
+from confluent_kafka import KafkaError, KafkaException
+
+from eoconsumer.core.identity import Sighting
+from eoconsumer.core.positions import Identity
+from eoconsumer.kafka.inspector import Question
+from eoconsumer.message import TopicPartition
+
+KEY = TopicPartition("moves", 0)
+HERE = Identity("topic", "cluster")
+
+
+def answered(**fields: Any) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_result(SimpleNamespace(**fields))
+    return future
+
+
+def end(offset: int) -> Future[Any]:
+    return answered(offset=offset, leader_epoch=3)
+
+
+def refused(code: int) -> Future[Any]:
+    future: Future[Any] = Future()
+    future.set_exception(KafkaException(KafkaError(code)))
+    return future
+
+
+def sighting(low: Future[Any], high: Future[Any]) -> Sighting:
+    question = Question(
+        answered(cluster_id="cluster"),
+        {"moves": answered(topic_id="topic")},
+        {KEY: low},
+        {KEY: high},
+    )
+    return question.answer(0)[KEY]
+
+
+def test_both_ends_of_a_log_are_told() -> None:
+    assert sighting(end(0), end(7)) == Sighting(HERE, 0, 7, 3)
+
+
+@pytest.mark.requirement("N6")
+@pytest.mark.parametrize(
+    ("low", "high"),
+    [
+        pytest.param(end(0), end(-1001), id="no end yet"),
+        pytest.param(end(-1001), end(7), id="no start yet"),
+        pytest.param(end(0), refused(KafkaError.LEADER_NOT_AVAILABLE), id="no leader"),
+        pytest.param(end(0), Future(), id="no answer"),
+    ],
+)
+def test_an_end_that_is_not_told_is_unknown_and_never_a_place(
+    low: Future[Any], high: Future[Any]
+) -> None:
+    assert sighting(low, high) == Sighting(HERE)
