@@ -106,7 +106,9 @@ def make_plan(
         deck = [kind for kind, its in KINDS.items() for _ in range(its.times)]
         if block % BLOCKS_PER_PARTITION:
             deck.remove("partitions added")
-        for phase, kinds in enumerate(_phases(deck, chance)):
+        hands = _phases(deck, chance)
+        _spare_the_broker(hands, protocols[block * phases :])
+        for phase, kinds in enumerate(hands):
             begin = (block + phase / phases) * BLOCK
             for at, kind in _timed(kinds, chance, first=not faults):
                 parameters = _parameters(kind, protocols[block * phases + phase], chance)
@@ -157,6 +159,23 @@ def _phases(deck: list[str], chance: random.Random) -> list[list[str]]:
     for hand in hands:
         chance.shuffle(hand)
     return hands
+
+
+def _spare_the_broker(hands: list[list[str]], protocols: Sequence[str]) -> None:
+    """Kill the broker in a phase with a classic group, or pause it instead.
+
+    A broker that is killed while a KIP-848 group is being rebalanced may come back with members
+    that are gone and never time out, and gives their partitions to nobody (Kafka 4.1).
+    """
+    phases = list(zip(hands, protocols, strict=False))
+    classic = [hand for hand, protocol in phases if protocol != PROTOCOLS[-1]]
+    for hand, protocol in phases:
+        if protocol == PROTOCOLS[-1] and "broker kill" in hand:
+            hand.remove("broker kill")
+            if classic:
+                classic[0].append("broker kill")
+            else:
+                hand.append("broker pause")
 
 
 def _timed(kinds: list[str], chance: random.Random, *, first: bool) -> Iterable[tuple[float, str]]:

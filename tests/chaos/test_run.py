@@ -58,6 +58,17 @@ def test_a_run_goes_through_the_protocols_and_never_back_from_the_last() -> None
         assert set(seen[seen.index(PROTOCOLS[-1]) :]) == {PROTOCOLS[-1]}
 
 
+@pytest.mark.parametrize("minutes", [3, 60])
+def test_the_broker_is_killed_under_classic_groups_only(minutes: float) -> None:
+    for seed in range(20):
+        protocol, killed = "", []
+        for fault in make_plan(seed, minutes):
+            protocol = fault.parameters.get("protocol", protocol)
+            killed += [protocol] if fault.kind == "broker kill" else []
+        assert killed
+        assert PROTOCOLS[-1] not in killed
+
+
 def test_faults_of_one_lane_never_overlap() -> None:
     free = dict.fromkeys(LANES, 0.0)
     for fault in make_plan(SEED, BLOCK / 60):
