@@ -115,7 +115,18 @@ def filled(shop: Shop) -> Shop:
 
 
 @pytest.mark.parametrize(
-    "program", ["ledger.py", "decorated.py", "bulk.py", "idempotent.py", "thread.py", "web.py"]
+    "program",
+    [
+        "ledger.py",
+        "decorated.py",
+        "bulk.py",
+        "idempotent.py",
+        "thread.py",
+        "web.py",
+        "async_ledger.py",
+        "async_web.py",
+        "motor_ledger.py",
+    ],
 )
 @pytest.mark.slow
 def test_a_consumer_of_the_documents_keeps_the_ledger(filled: Shop, program: str) -> None:

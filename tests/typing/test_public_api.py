@@ -28,6 +28,11 @@ def test_a_program_with_a_class_and_a_decorator_is_well_typed() -> None:
 
 
 @pytest.mark.slow
+def test_the_session_of_a_handler_is_compared_with_that_of_the_store() -> None:
+    assert strict("sessions.py").startswith("Success")
+
+
+@pytest.mark.slow
 def test_mistakes_in_a_program_are_found_by_the_type_checker() -> None:
     # Each mistake is marked as known; strict mode complains about a mark that is not needed.
     assert strict("mistakes.py").startswith("Success")
