@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from dataclasses import dataclass, field
+from dataclasses import dataclass, field, replace
 from typing import Literal, TypeAlias
 
 from eoconsumer.core.modes import Mode
@@ -50,3 +50,13 @@ class Settings:
     patience: RetryPolicy = field(
         default_factory=lambda: RetryPolicy(attempts=1_000_000, minimum=0.05, maximum=2.0)
     )
+
+    def within(self, transaction_seconds: float | None, poll_seconds: float) -> Settings:
+        """Return these settings with batches that fit a transaction and ``max.poll.interval.ms``.
+
+        A quarter of either, at most: the next batch may turn out to be slower than the last one.
+        """
+        limits = [self.target_commit_time, poll_seconds / 4]
+        if transaction_seconds is not None:
+            limits.append(transaction_seconds / 4)
+        return replace(self, target_commit_time=min(limits))

@@ -4,7 +4,6 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from itertools import repeat
-from types import GeneratorType
 from typing import Any
 from weakref import WeakKeyDictionary
 
@@ -25,6 +24,7 @@ class Recording:
         self._writes: list[Any] = []
         self._owners: list[Message[Any]] = []  # of each write its message
         self._silent: list[Message[Any]] = []  # those whose handlers returned nothing
+        self._several: dict[type, bool] = {}  # which types of results are iterables
         self._known: WeakKeyDictionary[Message[Any], list[Any]] = WeakKeyDictionary()
 
     @property
@@ -51,8 +51,6 @@ class Recording:
 
     def knows(self, message: Message[Any]) -> bool:
         """Record again what is remembered of ``message``, if it is; its handler is not asked."""
-        if not self._known:
-            return False
         known = self._known.pop(message, None)
         if known is not None:
             self.add(message, known)
@@ -60,7 +58,11 @@ class Recording:
 
     def add(self, message: Message[Any], returned: Any) -> None:
         """Record what the handler of ``message`` returned: nothing, a write, or an iterable."""
-        if type(returned) in (list, GeneratorType) or hasattr(type(returned), "__iter__"):
+        kind = type(returned)
+        several = self._several.get(kind)
+        if several is None:
+            several = self._several[kind] = hasattr(kind, "__iter__")
+        if several:
             before = len(self._owners)
             self._writes.extend(returned)
             count = len(self._writes) - before

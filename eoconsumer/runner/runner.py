@@ -100,14 +100,15 @@ class Runner:
         except BaseException:
             source.close()
             raise
+        settings, lifetime = self._config.of_reader(number), self._store.transaction_seconds
         return Reader(
-            Flow(self._config.of_reader(number)),
+            Flow(settings.within(lifetime, source.max_poll_seconds)),
             source,
             session,
             self._user,
             self._watch,
             self._stopping,
-            self._store.transaction_seconds,
+            lifetime,
         )
 
     def _fail(self, error: BaseException) -> None:

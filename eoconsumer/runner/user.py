@@ -156,8 +156,9 @@ class Work:
     ) -> None:
         """Ask the handler for the writes of each message, once; nothing is written here."""
         tracing, recording = self._watch.tracing, self.recording
+        again = recording.remembered > 0
         for message in messages:
-            if recording.knows(message):
+            if again and recording.knows(message):
                 continue
             began = time.monotonic() if tracing else 0.0
             try:

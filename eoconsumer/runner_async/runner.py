@@ -109,14 +109,15 @@ class AsyncRunner:
             if making.done() and making.exception() is None:
                 await to_its_end(loop.run_in_executor(thread, making.result().close))
             raise
+        settings, lifetime = self._config.of_reader(number), self._store.transaction_seconds
         return AsyncReader(
-            Flow(self._config.of_reader(number)),
+            Flow(settings.within(lifetime, source.max_poll_seconds)),
             source,
             session,
             self._user,
             self._watch,
             self._stopping,
-            self._store.transaction_seconds,
+            lifetime,
             thread,
         )
 

@@ -14,6 +14,7 @@ from eoconsumer.core.batching import Bounds, Pace, gather
 from eoconsumer.core.partition import Partition
 from eoconsumer.core.positions import Position
 from eoconsumer.core.retry import RetryPolicy
+from eoconsumer.core.settings import Settings
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.message import TopicPartition
 
@@ -155,3 +156,14 @@ def test_a_batch_that_the_database_refuses_halves_the_pace() -> None:
     for _ in range(20):
         pace.refused()
     assert pace.limit == 1
+
+
+@pytest.mark.requirement("N7")
+@pytest.mark.parametrize(
+    ("transaction", "poll", "target"),
+    [(45.0, 300.0, 0.5), (None, 300.0, 0.5), (1.0, 300.0, 0.25), (45.0, 1.0, 0.25)],
+)
+def test_a_batch_fits_the_life_of_a_transaction_and_the_interval_of_polls(
+    transaction: float | None, poll: float, target: float
+) -> None:
+    assert Settings().within(transaction, poll).target_commit_time == target
