@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from dataclasses import replace
 from datetime import datetime
 from typing import Any, Literal
 
@@ -16,6 +17,7 @@ from pydantic import (
     model_validator,
 )
 
+from eoconsumer.core.lanes import MOST_LANES
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.retry import RetryPolicy
 from eoconsumer.core.settings import OnDataLoss, OnIdentityChange, OnPoison, Positions, Settings
@@ -35,6 +37,7 @@ class Config(BaseModel):
     batch_bytes: int = Field(16 * 1024 * 1024, ge=1)
     max_partitions: int | None = Field(None, ge=1)
     readers: int = Field(2, ge=1)
+    lanes: int = Field(0, ge=0, le=MOST_LANES)
     retry: RetryPolicy = RetryPolicy()
     on_poison: OnPoison = "stop"
     restart: RetryPolicy = RetryPolicy(attempts=10, minimum=0.5, maximum=30.0)
@@ -65,12 +68,37 @@ class Config(BaseModel):
                 'positions="kafka" cannot be exactly-once: an offset in Kafka is not in the '
                 'database\'s transaction; use positions="store", or another mode'
             )
+        if self.lanes:
+            self._with_lanes()
         if self.on_poison == "quarantine" and self.mode is not Mode.EXACTLY_ONCE:
             raise ValueError(
                 'on_poison="quarantine" needs mode="exactly_once": the messages that wait are '
                 'written in the transaction of the offset; use on_poison="bury", or that mode'
             )
         return self
+
+    def _with_lanes(self) -> None:
+        """Refuse what cannot be kept where one partition is handled in lanes."""
+        if self.positions == "kafka":
+            raise ValueError(
+                'lanes= needs positions="store": each lane has a position of its own, and Kafka\'s '
+                "group has room for one in each partition; use that, or lanes=0"
+            )
+        if self.max_partitions is not None:
+            raise ValueError(
+                "lanes= and max_partitions= exclude each other: each lane works on the partitions "
+                "that its messages come from; use readers= and lanes= to bound the work"
+            )
+        if self.applied_log:
+            raise ValueError(
+                "lanes= and applied_log=True exclude each other: the log tells one order for each "
+                "partition, and lanes have one for each key; use lanes=0, or verify your own rows"
+            )
+        if self.mode is not Mode.EXACTLY_ONCE and self.commit_batch < self.lanes:
+            raise ValueError(
+                f"commit_batch={self.commit_batch} cannot be shared by {self.lanes} lanes: each "
+                "has a message in hand; use a larger one, or fewer lanes"
+            )
 
     @classmethod
     def checked(cls, values: Mapping[str, Any]) -> Config:
@@ -95,7 +123,7 @@ class Config(BaseModel):
         if self.max_partitions is not None:
             bounds.append(self.max_partitions)
         if self.mode is not Mode.EXACTLY_ONCE:
-            bounds.append(self.commit_batch)
+            bounds.append(self.commit_batch // max(1, self.lanes))
         return min(bounds)
 
     def of_reader(self, number: int) -> Settings:
@@ -120,3 +148,8 @@ class Config(BaseModel):
             identity_interval=self.identity_interval,
             mirror=self.mirror,
         )
+
+    def of_lane(self, number: int) -> Settings:
+        """Return the share of each lane of reader ``number``."""
+        whole = self.of_reader(number)
+        return replace(whole, commit_batch=max(1, whole.commit_batch // self.lanes))

@@ -10,6 +10,7 @@ from typing_extensions import TypeVar
 
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.identity import Found, Sighting
+from eoconsumer.core.lanes import Lane
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
 from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.errors import PositionError
@@ -161,6 +162,26 @@ class Store(Protocol[S_co]):
 
     def close(self) -> None:
         """Close what the store opened itself."""
+
+
+@runtime_checkable
+class LaneStore(Store[S_co], Protocol[S_co]):
+    """A store whose partitions may have lanes, each with a row of its own."""
+
+    def open_lane(self, group: str, owner: str, lane: Lane) -> StoreSession[S_co]:
+        """Open a session for one lane; its claims, positions and moves are of that lane's rows.
+
+        Number 0 is for the reader that has the lanes: as ``open``, and what it claims may have
+        lanes from then on. *Whoever* claims a partition fences the rows of all its lanes, of
+        whatever number they are one, and is told what they have done beyond its position
+        (``ahead``) and no more after that. A lane's row counts where it has ``begun`` as the
+        partition's has, which changes whenever a ``Start`` sets the position and does not go on.
+
+        A lane claims with a ``Start`` for each partition. Its row is made or taken, where its epoch
+        is not later than ``under``, and gets that epoch; it keeps its position where that counts
+        and is further on than the start's. The lane owns it if the partition's row has that epoch
+        *after* this write; else it is left out.
+        """
 
 
 class AsyncScope(Protocol[S_co]):

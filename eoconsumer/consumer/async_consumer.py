@@ -141,6 +141,11 @@ class AsyncConsumer(Consuming[AsyncStore[S]], Generic[S]):
                 f"{type(store).__name__} blocks the event loop; nothing was consumed. Use its "
                 "twin, of the same name with Async before it, or a Consumer."
             )
+        if self.config.lanes:
+            raise ConfigurationError(
+                "An AsyncConsumer has no lanes; nothing was consumed. Set lanes=0, or use a "
+                "Consumer: its lanes are threads."
+            )
 
     def _refuse(self, function: Callable[..., object], form: Form | None) -> None:
         for each in (self.after_commit, self.on_assigned, self.on_revoked):

@@ -17,7 +17,7 @@ from eoconsumer.core.redrive import Redriven
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.kafka.check import topics_exist
 from eoconsumer.message import Message, TopicPartition
-from eoconsumer.protocols import Store
+from eoconsumer.protocols import LaneStore, Store
 from eoconsumer.runner import Runner, User
 from eoconsumer.runner.flag import Flag
 from eoconsumer.runner.redrive import redrive
@@ -43,7 +43,9 @@ class Consumer(Consuming[Store[S]], Generic[S]):
     "error", "group" (what the Kafka group committed), a ``datetime`` or milliseconds since the
     epoch. ``batch_size`` (messages) and ``batch_bytes`` (bytes): upper bounds of one transaction.
     ``max_partitions``: how many partitions this consumer works on at once. ``readers``: threads,
-    each with its own client, session and partitions. ``retry``: tries of a failing message;
+    each with its own client, session and partitions. ``lanes``: for slow handlers, so many messages
+    of one partition are handled at the same time, in a thread each; those of one key stay in order;
+    0: one by one. ``retry``: tries of a failing message;
     ``on_poison``: then "stop" (``run`` raises), "skip", "bury" (a dead letter, in the same
     transaction as the offset) or "quarantine" (and the later messages of its key with it).
     ``restart``: tries of a reader that lost its broker or database. ``commit_batch`` (messages)
@@ -137,7 +139,7 @@ class Consumer(Consuming[Store[S]], Generic[S]):
         """
         with self._alone():
             changed = Flag()
-            watch = self._watch = Watch(self.events, changed)
+            watch = self._watch = Watch(self.events, changed, lanes=self.config.lanes > 0)
             # Before the checks, which take a while: a stop that is asked for then counts as well.
             runner = self._runner = Runner(
                 self.config, self.store, self._source, self._user(), watch, changed
@@ -186,6 +188,11 @@ class Consumer(Consuming[Store[S]], Generic[S]):
             raise ConfigurationError(
                 f"{type(store).__name__} is a store for asyncio; nothing was consumed. Use an "
                 "AsyncConsumer, or the store of the same name without Async."
+            )
+        if self.config.lanes and not isinstance(store, LaneStore):
+            raise ConfigurationError(
+                f"{type(store).__name__} has no rows for lanes; nothing was consumed. Set lanes=0, "
+                "or use a store that has open_lane(group, owner, lane)."
             )
 
     def _refuse(self, function: Callable[..., object], form: Form | None) -> None:

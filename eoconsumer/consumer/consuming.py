@@ -23,8 +23,8 @@ F = TypeVar("F", bound=Callable[..., Any])
 T = TypeVar("T")
 
 _SETTINGS = (
-    "group", "mode", "start", "batch_size", "batch_bytes", "max_partitions", "readers", "retry",
-    "on_poison", "restart", "commit_batch", "commit_interval", "positions", "applied_log",
+    "group", "mode", "start", "batch_size", "batch_bytes", "max_partitions", "readers", "lanes",
+    "retry", "on_poison", "restart", "commit_batch", "commit_interval", "positions", "applied_log",
     "on_identity_change", "on_data_loss", "identity_interval", "mirror", "kafka",
 )  # fmt: skip
 
@@ -50,6 +50,7 @@ class Consuming(Generic[T]):
     batch_bytes: int = 16 * 1024 * 1024
     max_partitions: int | None = None
     readers: int = 2
+    lanes: int = 0
     retry: RetryPolicy = RetryPolicy()
     on_poison: str = "stop"
     restart: RetryPolicy = RetryPolicy(attempts=10, minimum=0.5, maximum=30.0)
@@ -78,6 +79,7 @@ class Consuming(Generic[T]):
         batch_bytes: int | None = None,
         max_partitions: int | None = None,
         readers: int | None = None,
+        lanes: int | None = None,
         retry: RetryPolicy | None = None,
         on_poison: str | None = None,
         restart: RetryPolicy | None = None,

@@ -44,6 +44,7 @@ class Claiming(Guard):
             starts = yield from self._starts(keys, claims)
             wanted = {key: self._wanted(key, rows.get(key), starts.get(key)) for key in keys}
             found = yield from self.check(wanted)
+            found |= yield from self._check_lanes(found, rows, starts)
         except (PositionError, ConfigurationError):
             yield from self._release(rows)
             raise
@@ -51,7 +52,7 @@ class Claiming(Guard):
         writes = {
             key: self._start(rows.get(key), starts.get(key), checked)
             for key, checked in found.items()
-            if key in starts or checked.position != wanted[key]
+            if key in starts or checked.position != wanted[key] or checked.anew
         }
         if writes:
             if self.settings.positions == "kafka":
@@ -65,6 +66,31 @@ class Claiming(Guard):
         rows = {key: row for key, row in rows.items() if row.handed_over == in_kafka}
         yield from self.pass_over({key: found[key] for key in rows})
         return rows
+
+    def _check_lanes(
+        self,
+        found: Mapping[TopicPartition, Checked],
+        rows: Mapping[TopicPartition, Position],
+        starts: Mapping[TopicPartition, Start],
+    ) -> Effects[dict[TopicPartition, Checked]]:
+        """Look whether what lanes have done beyond a position is still in the log.
+
+        The furthest lane tells: a log is cut at its end. Where it was cut, and the settings say to
+        go on, all is handled again from the position on.
+        """
+        tops = {}
+        for key, row in rows.items():
+            if row.ahead and key in found and key not in starts and not found[key].anew:
+                top = max(row.ahead, key=lambda lane: lane.upto)
+                tops[key] = replace(row, next_offset=top.upto, leader_epoch=top.leader_epoch)
+        if not tops:
+            return {}
+        checked = yield from self.check(tops)
+        return {
+            key: replace(found[key], error=each.error, anew=True)
+            for key, each in checked.items()
+            if each.error is not None
+        }
 
     def _quarantine_fits(self, rows: Mapping[TopicPartition, Position]) -> None:
         """Refuse keys in quarantine without transactions: their order could not be kept."""
@@ -98,6 +124,7 @@ class Claiming(Guard):
             replaces=row.epoch if row is not None else None,
             identity=position.identity,
             leader_epoch=position.leader_epoch,
+            goes_on=start is None and not checked.anew,
         )
 
     def _starts(self, keys: Keys, claims: Claims) -> Effects[dict[TopicPartition, Start]]:

@@ -70,9 +70,10 @@ class Doubts(Commits):
         for key, reason in reasons.items():
             partition = self._live(key)
             if partition is not None:
-                yield from self._doubt(partition, reason)
+                yield from self.doubt(partition, reason)
 
-    def _doubt(self, partition: Partition, reason: EOConsumerError | None) -> Effects[None]:
+    def doubt(self, partition: Partition, reason: EOConsumerError | None) -> Effects[None]:
+        """Let go of ``partition``; raises ``reason`` where it comes up again and again."""
         if reason is not None:
             partition.doubts += 1
             if partition.doubts > PATIENCE:

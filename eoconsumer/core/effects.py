@@ -11,6 +11,7 @@ from dataclasses import dataclass, replace
 from typing import Any, Literal, TypeAlias, TypeVar
 
 from eoconsumer.core.applied import Applied
+from eoconsumer.core.lane_effects import Close, Deal, Done, Open
 from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Move, Start
 from eoconsumer.errors import EOConsumerError
@@ -337,7 +338,7 @@ Effect: TypeAlias = (
     Claim | ReadPositions | Release | Begin | Handle | Write | Bury | NoteApplied | Advance
     | Commit | Abort | FindLetters | View | Remove | Lift | NoteFailure | Poll
     | Resolve | Inspect | Glance | LookUp | Assign | Pause | Resume | CommitGroup | Mirror
-    | AfterCommit | Assigned | Revoked | Now | Chance | Sleep | Report
+    | Open | Deal | Close | Done | AfterCommit | Assigned | Revoked | Now | Chance | Sleep | Report
 )  # fmt: skip
 
 R = TypeVar("R")

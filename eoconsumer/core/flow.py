@@ -7,7 +7,7 @@ and a retry takes the path of a fresh batch. Messages stay pending until they se
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Collection, Iterable, Sequence
 from itertools import dropwhile
 
 from eoconsumer.core.applied import Applied
@@ -61,6 +61,11 @@ class Flow(Doubts):
         self._trouble: float | None = None
         self._tries = 0
 
+    @property
+    def held(self) -> Collection[TopicPartition]:
+        """The partitions that are to stay paused."""
+        return {key for key, partition in self.partitions.items() if partition.resting}
+
     def read(self) -> Effects[None]:
         """Work until stop is asked for; then give up what is ours, in order."""
         while True:
@@ -80,9 +85,7 @@ class Flow(Doubts):
                 yield from self.reclaim(now)
                 if self.advance_is_due(now):
                     yield from self.advance(self.unstored())
-                batch = self._gather(now)
-                if batch.runs:
-                    yield from self._process(batch, now)
+                yield from self.work(now)
             except Fenced as fenced:
                 yield from self.fence(fenced.partitions)
             except QuarantineLifted as lifted:
@@ -93,6 +96,12 @@ class Flow(Doubts):
                 self._trouble, self._tries = None, 0
             yield from self.mirror()
         yield from self.revoked(list(self.partitions))
+
+    def work(self, now: float) -> Effects[None]:
+        """Do something with the messages that wait."""
+        batch = self._gather(now)
+        if batch.runs:
+            yield from self._process(batch, now)
 
     # --- what to do next --------------------------------------------------------------------
 

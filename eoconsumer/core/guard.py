@@ -12,7 +12,7 @@ from eoconsumer.core.looking import LastBefore
 from eoconsumer.core.partition import Partition
 from eoconsumer.core.positions import Position
 from eoconsumer.core.settings import Settings
-from eoconsumer.errors import BrokerError, PositionError
+from eoconsumer.errors import BrokerError, OffsetOutOfRange, PositionError
 from eoconsumer.message import TopicPartition
 
 Wanted = Mapping[TopicPartition, Position]
@@ -21,10 +21,15 @@ Sightings = Mapping[TopicPartition, Sighting]
 
 @dataclass(frozen=True, slots=True)
 class Checked:
-    """From where a partition may be fetched; ``error`` is what the settings pass over."""
+    """From where a partition may be fetched; ``error`` is what the settings pass over.
+
+    ``anew``: what lanes have done beyond the position counts no more, since it is not known to be
+    of this log.
+    """
 
     position: Position
     error: PositionError | None
+    anew: bool = False
 
 
 class Guard:
@@ -54,7 +59,10 @@ class Guard:
             partition.unseen = position is None
             if position is not None:
                 partition.identity, partition.last_epoch = position.identity, sighting.leader_epoch
-                results[key] = Checked(position, error)
+                goes_on = error is None or (
+                    isinstance(error, OffsetOutOfRange) and position.next_offset > row.next_offset
+                )
+                results[key] = Checked(position, error, anew=not goes_on)
         return results
 
     def _look_up(self, wanted: Wanted, seen: Sightings) -> Effects[Mapping[TopicPartition, Found]]:

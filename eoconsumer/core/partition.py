@@ -18,6 +18,7 @@ from itertools import accumulate
 
 from eoconsumer.core.applied import Applied, ranges
 from eoconsumer.core.effects import Run
+from eoconsumer.core.lanes import Ahead
 from eoconsumer.core.letters import DeadLetter, Hold
 from eoconsumer.core.positions import UNKNOWN, Identity, Move, Position
 from eoconsumer.errors import KeyInQuarantine
@@ -72,8 +73,9 @@ class Partition:
     ``suspect`` is the first offset of a stretch of ``suspects`` messages in which one is known to
     fail; a stretch of one stands alone. ``fates`` holds what was decided about single offsets: a
     dead letter, or None for a message that is skipped. ``quarantined`` maps a key to the offset
-    behind which its messages wait as dead letters. ``identity`` and ``last_epoch`` are those
-    of the log when it was claimed; ``leader_epoch`` is that of the last message handled.
+    behind which its messages wait as dead letters. ``ahead`` tells which messages are done though
+    they come again: lanes did them. ``identity`` and ``last_epoch`` are those of the log when it
+    was claimed; ``leader_epoch`` is that of the last message handled.
     ``unseen``: Kafka did not tell of it then.
     ``doubts`` counts since the last message, ``still`` the looks in which messages waited;
     ``silent_at`` is the end of the log up to which there were none after all. ``lines`` counts
@@ -97,6 +99,7 @@ class Partition:
     tries: int = 0
     fates: dict[int, DeadLetter | None] = field(default_factory=dict)
     quarantined: dict[bytes, int] = field(default_factory=dict)
+    ahead: tuple[Ahead, ...] = ()
     unseen: bool = False
     doubts: int = 0
     still: int = 0
@@ -116,6 +119,7 @@ class Partition:
         self.on(Event.CLAIMED)
         self.epoch = position.epoch
         self.quarantined = dict.fromkeys(position.quarantined, -1)
+        self.ahead = position.ahead
         self.position = self.stored = self.fetched = position.next_offset
         self.leader_epoch = position.leader_epoch
         self.still = 0
@@ -154,6 +158,8 @@ class Partition:
         messages, total = fit(self.pending, limit, size)
         if self.quarantined:
             self._park(messages)
+        if self.ahead:
+            self._pass_over(messages)
         dropped = {m.offset for m in messages} & self.fates.keys() if self.fates else ()
         return Run(self.key, messages, total, frozenset(dropped))
 
@@ -181,6 +187,8 @@ class Partition:
         for offset in [o for o in self.fates if o < upto]:
             del self.fates[offset]
         self.position = upto
+        if self.ahead:
+            self.ahead = tuple(lane for lane in self.ahead if lane.upto > upto)
         self.setbacks = self.doubts = self.still = 0
 
     def blame(self, offset: int | None, run: Run) -> bool:
@@ -215,6 +223,12 @@ class Partition:
             if offset > self.quarantined[key]:
                 waits = DeadLetter(message, KeyInQuarantine(), 0, Hold.WAITS)
                 self.fates[offset] = waits
+
+    def _pass_over(self, messages: Iterable[Message]) -> None:
+        """Let those ``messages`` pass the handler by that a lane has handled already."""
+        for message in messages:
+            if any(lane.covers(message) for lane in self.ahead):
+                self.fates[message.offset] = None
 
     def lifted(self, keys: Container[MessageKey]) -> None:
         """Let the messages of these keys be handled again: nothing waits before them any more."""

@@ -6,6 +6,7 @@ from collections.abc import Mapping
 from dataclasses import dataclass, field
 from typing import NamedTuple
 
+from eoconsumer.core.lanes import Ahead
 from eoconsumer.message import TopicPartition
 
 
@@ -30,7 +31,10 @@ class Position:
     ``next_offset`` is the offset of the next message to read; ``epoch`` grows by one at each
     claim; ``handed_over`` says that Kafka's group holds the position (``positions="kafka"``).
     ``leader_epoch`` is that of the last message before the position, where it is known.
-    ``quarantined`` are the keys whose messages wait as dead letters; only a claim tells them.
+    ``quarantined`` are the keys whose messages wait as dead letters; only a claim tells them, and
+    ``ahead``: what lanes have done beyond the position. ``begun`` is the epoch at which the
+    position was last set by anything but an advance; a lane's row counts only where it has the
+    same, so that what lanes did does not outlive a position that is set anew.
     """
 
     next_offset: int
@@ -40,6 +44,8 @@ class Position:
     identity: Identity = UNKNOWN
     leader_epoch: int | None = None
     quarantined: frozenset[bytes] = frozenset()
+    ahead: tuple[Ahead, ...] = ()
+    begun: int = field(default=0, compare=False)
 
 
 @dataclass(frozen=True, slots=True)
@@ -50,7 +56,12 @@ class Start:
     so that partitions added later are known as such. Where ``replaces`` is an epoch, a row exists
     and its position is replaced, if it still has that epoch (a hand-over to or from Kafka's
     group); else a row that exists already is left as it is: somebody else made it meanwhile.
-    ``identity`` and ``leader_epoch`` are written with the position.
+    ``identity`` and ``leader_epoch`` are written with the position. ``goes_on``: it is the same
+    log, further on or as before, and what lanes have done beyond stays done.
+
+    The row of a lane is claimed with a start, always: ``under`` is the epoch at which its reader
+    claimed the partition, and becomes the lane's. ``begun`` is that of the partition's row; where
+    the lane's own has the same, and stands further on, it keeps its position.
     """
 
     next_offset: int
@@ -59,6 +70,9 @@ class Start:
     replaces: int | None = None
     identity: Identity = UNKNOWN
     leader_epoch: int | None = None
+    goes_on: bool = False
+    under: int | None = None
+    begun: int = 0
 
 
 @dataclass(frozen=True, slots=True)

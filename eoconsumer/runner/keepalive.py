@@ -13,6 +13,7 @@ A second thread polls for the reader only when the reader has not polled for a t
 from __future__ import annotations
 
 import logging
+import math
 import threading
 import time
 from collections.abc import Iterator, Sequence
@@ -46,8 +47,9 @@ class KeepAlive:
         self.lost_in_flight: set[TopicPartition] = set()
 
     def start(self) -> None:
-        """Begin to watch."""
-        self._thread.start()
+        """Begin to watch, where a long silence would have consequences."""
+        if self._interval < math.inf:
+            self._thread.start()
 
     def stop(self) -> None:
         """End, once no poll of ours is under way."""
@@ -66,9 +68,9 @@ class KeepAlive:
             self._between.clear()
             self._kept = self.still_ours(self._kept)
             self._settle()
-            if self._paused:  # but for those that wait for a failed message
-                resting = {key for key, p in self._reader.flow.partitions.items() if p.resting}
-                self._reader.source.resume(key for key in self._paused if key not in resting)
+            if self._paused:
+                held = self._reader.flow.held
+                self._reader.source.resume(key for key in self._paused if key not in held)
                 self._paused = []
             yield
             self._settle()

@@ -12,10 +12,14 @@ from collections.abc import Callable
 from typing import Any
 
 from eoconsumer.config import Config
+from eoconsumer.core.board import Board
+from eoconsumer.core.dealer import Dealer, LaneFlow
 from eoconsumer.core.flow import Flow
+from eoconsumer.core.lanes import Lane
 from eoconsumer.errors import BrokerError, StoreError
-from eoconsumer.protocols import Source, Store
+from eoconsumer.protocols import LaneStore, Source, Store
 from eoconsumer.runner.flag import Flag
+from eoconsumer.runner.lanes import DealerReader, LaneReader, Lanes, LaneSource
 from eoconsumer.runner.reader import Reader
 from eoconsumer.runner.user import User
 from eoconsumer.runner.watch import Watch
@@ -96,7 +100,10 @@ class Runner:
     def _reader(self, number: int) -> Reader:
         source = self._make_source(number)
         try:
-            session = self._store.open(self._config.group, owner_name(number))
+            owner = owner_name(number)
+            if self._config.lanes:
+                return self._dealer(number, owner, source)
+            session = self._store.open(self._config.group, owner)
         except BaseException:
             source.close()
             raise
@@ -110,6 +117,35 @@ class Runner:
             self._stopping,
             lifetime,
         )
+
+    def _dealer(self, number: int, owner: str, source: Source) -> DealerReader:
+        """Make a reader that deals its messages to lanes."""
+        assert isinstance(self._store, LaneStore), "looked at when the consumer was made"
+        config, store = self._config, self._store
+        group, count = config.group, config.lanes
+        board = Board(count, config.batch_size, config.batch_bytes)
+        lanes = Lanes(board, threading.current_thread().name)
+        dealer = DealerReader(
+            Dealer(config.of_reader(number)),
+            source,
+            store.open_lane(group, owner, Lane(0, count)),
+            self._user,
+            self._watch,
+            self._stopping,
+            lanes,
+        )
+        for lane in range(1, count + 1):
+            reader = LaneReader(
+                LaneFlow(config.of_lane(number)),
+                LaneSource(lanes, lane),
+                store.open_lane(group, f"{owner}:{lane}", Lane(lane, count)),
+                self._user.in_lane(),
+                self._watch,
+                lanes.over,
+                store.transaction_seconds,
+            )
+            lanes.add(lane, reader)
+        return dealer
 
     def _fail(self, error: BaseException) -> None:
         self.failure = self.failure or error

@@ -69,9 +69,15 @@ class Settable(Protocol):
 class Watch:
     """Counters for all readers of a consumer; thread-safe."""
 
-    def __init__(self, events: Events, changed: Settable | None = None) -> None:
-        """Pass on to ``events``; ``changed`` is set with each of them."""
+    def __init__(
+        self, events: Events, changed: Settable | None = None, *, lanes: bool = False
+    ) -> None:
+        """Pass on to ``events``; ``changed`` is set with each of them.
+
+        With ``lanes`` a commit says nothing of the messages below it.
+        """
         self._events = events
+        self._lanes = lanes
         self._lock = threading.Lock()
         self._counts: dict[str, int] = {}
         self._positions: dict[TopicPartition, int] = {}
@@ -113,7 +119,8 @@ class Watch:
             runs = details["runs"]
             self._add("batches", 1)
             self._add("committed", sum(len(run) for run in runs))
-            self._positions.update({run.partition: run.upto for run in runs})
+            if not self._lanes:
+                self._positions.update({run.partition: run.upto for run in runs})
         elif name == "parked":
             self._add("parked", len(details["messages"]))
         elif name == "in_doubt_resolved":
@@ -122,7 +129,7 @@ class Watch:
             self._add("missing", details["missing"])
         elif name in _COUNTED:
             self._add(_COUNTED[name], 1)
-        if name == "claimed":
+        if name in ("claimed", "levelled"):
             self._positions.update(details["positions"])
 
     def _add(self, counter: str, number: int) -> None:

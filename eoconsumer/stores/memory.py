@@ -9,40 +9,18 @@ from __future__ import annotations
 import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import replace
 from types import TracebackType
-from typing import Any, NamedTuple, Self
+from typing import Any, Self
 
 from eoconsumer.core.applied import Applied, within
+from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
-from eoconsumer.core.positions import UNKNOWN, Claims, Identity, Move, Position, Start
+from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.errors import Fenced, HandlerMisuse, TransientStoreError
 from eoconsumer.message import MessageKey, TopicPartition
 from eoconsumer.stores.memory_letters import LetterChanges, MemoryLetters
-
-
-class Key(NamedTuple):
-    """What a row is found by."""
-
-    group: str
-    partition: TopicPartition
-
-
-@dataclass(slots=True)
-class Row:
-    """The stored position of one partition."""
-
-    next_offset: int
-    epoch: int
-    owner: str
-    handed_over: bool = False
-    identity: Identity = UNKNOWN
-    leader_epoch: int | None = None
-
-    def begin(self, start: Start) -> None:
-        """Stand where ``start`` says, in the log that it names."""
-        self.next_offset, self.handed_over = start.next_offset, start.handed_over
-        self.identity, self.leader_epoch = start.identity, start.leader_epoch
+from eoconsumer.stores.memory_rows import Claimer, Key, Row, position
 
 
 class MemorySession:
@@ -69,6 +47,8 @@ class MemorySession:
 
 class MemoryStore:
     """A store in this process's memory; ``tables`` holds what handlers appended."""
+
+    claimer = Claimer
 
     def __init__(self) -> None:
         """Start empty."""
@@ -102,6 +82,10 @@ class MemoryStore:
         """Open a session for one reader."""
         return MemoryStoreSession(self, group, owner)
 
+    def open_lane(self, group: str, owner: str, lane: Lane) -> MemoryStoreSession:
+        """Open a session for one lane, or for the reader of all (number 0)."""
+        return MemoryStoreSession(self, group, owner, lane if lane.number else WHOLE)
+
     def applied(
         self, group: str, partition: TopicPartition, first: int, upto: int
     ) -> Iterator[Applied]:
@@ -117,11 +101,11 @@ class MemoryStore:
         """Whether ``move`` may change ``row``: the fence. Both halves of it matter."""
         return row.epoch == move.epoch and row.next_offset == move.expected
 
-    def apply(self, group: str, moves: Sequence[Move]) -> list[TopicPartition]:
+    def apply(self, group: str, moves: Sequence[Move], lane: Lane) -> list[TopicPartition]:
         """Move every row that is still as ``moves`` expect; return the partitions that are not."""
         gone = []
         for move in moves:
-            row = self.rows.get(Key(group, move.partition))
+            row = self.rows.get(Key(group, move.partition, lane))
             if row is None or not self.ours(row, move):
                 gone.append(move.partition)
             else:
@@ -137,51 +121,51 @@ class MemoryStore:
 class MemoryStoreSession:
     """One reader's session with a ``MemoryStore``."""
 
-    def __init__(self, store: MemoryStore, group: str, owner: str) -> None:
-        """Open for ``owner`` in ``group``."""
+    def __init__(self, store: MemoryStore, group: str, owner: str, lane: Lane = WHOLE) -> None:
+        """Open for ``owner`` in ``group``: for the rows of partitions, or of one lane."""
         self._store = store
         self._group = group
         self._owner = owner
+        self._lane = lane
         self.session = MemorySession(store.tables)
 
     def claim(
         self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]
     ) -> Claims:
         """Raise the epochs, own the rows, return the positions; make rows from ``starts``."""
-        store, positions = self._store, {}
-        with store.lock:
-            for partition, start in starts.items():
-                key = Key(self._group, partition)
-                is_new = key not in store.rows
-                row = store.rows.setdefault(key, Row(start.next_offset, 0, ""))
-                if is_new or row.epoch == start.replaces:
-                    row.begin(start)
-                if start.partitions:
-                    store.known.setdefault((self._group, partition.topic), start.partitions)
-            for partition in partitions:
-                found = store.rows.get(Key(self._group, partition))
-                if found is not None:
-                    found.epoch += 1
-                    found.owner = self._owner
-                    positions[partition] = replace(
-                        _position(found), quarantined=self._quarantined(partition)
-                    )
-            known = {t: n for (group, t), n in store.known.items() if group == self._group}
+        with self._store.lock:
+            claimer = self._store.claimer(self._store.rows, self._group, self._owner)
+            if self._lane.number:
+                rows = claimer.lanes(self._lane, starts)
+            else:
+                rows = claimer.wholes(partitions, starts)
+                counts = {key.topic: start.partitions for key, start in starts.items()}
+                for topic, count in counts.items():
+                    if count:
+                        self._store.known.setdefault((self._group, topic), count)
+            positions = {
+                key: replace(position, quarantined=self._quarantined(key))
+                for key, position in rows.items()
+            }
+            known = {t: n for (group, t), n in self._store.known.items() if group == self._group}
         return Claims(positions, known)
+
+    def _key(self, partition: TopicPartition) -> Key:
+        return Key(self._group, partition, self._lane)
 
     def positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
         """Read the rows."""
         with self._store.lock:
-            rows = {p: self._store.rows.get(Key(self._group, p)) for p in partitions}
-            return {p: _position(row) for p, row in rows.items() if row is not None}
+            rows = {p: self._store.rows.get(self._key(p)) for p in partitions}
+            return {p: position(row) for p, row in rows.items() if row is not None}
 
     def all_positions(self) -> dict[TopicPartition, Position]:
         """Read all rows of the group."""
         with self._store.lock:
             return {
-                key.partition: _position(row)
+                key.partition: position(row)
                 for key, row in self._store.rows.items()
-                if key.group == self._group
+                if key.group == self._group and key.lane == self._lane
             }
 
     def _quarantined(self, partition: TopicPartition) -> frozenset[bytes]:
@@ -192,7 +176,7 @@ class MemoryStoreSession:
         """Clear the owner of rows that are still ours."""
         with self._store.lock:
             for move in moves:
-                row = self._store.rows.get(Key(self._group, move.partition))
+                row = self._store.rows.get(self._key(move.partition))
                 if row is not None and row.epoch == move.epoch:
                     row.owner = ""
 
@@ -203,7 +187,7 @@ class MemoryStoreSession:
     def advance(self, moves: Sequence[Move]) -> None:
         """Move what is still ours; raise ``Fenced`` with the rest."""
         with self._store.lock:
-            gone = self._store.apply(self._group, moves)
+            gone = self._store.apply(self._group, moves, self._lane)
         if gone:
             raise Fenced(gone)
 
@@ -230,7 +214,7 @@ class MemoryStoreSession:
 
     def transaction(self) -> MemoryTransaction:
         """Open a transaction."""
-        return MemoryTransaction(self._store, self._group)
+        return MemoryTransaction(self._store, self._group, self._lane)
 
     def translate(self, error: BaseException) -> BaseException:
         """Nothing that happens in memory is transient."""
@@ -247,10 +231,11 @@ class MemoryStoreSession:
 class MemoryTransaction:
     """Buffered writes that become visible together, or never."""
 
-    def __init__(self, store: MemoryStore, group: str) -> None:
+    def __init__(self, store: MemoryStore, group: str, lane: Lane = WHOLE) -> None:
         """Begin."""
         self._store = store
         self._group = group
+        self._lane = lane
         self._tables: dict[str, list[object]] = defaultdict(list)
         self._letters = LetterChanges(store.letters_kept, group)
         self._lines: list[Applied] = []
@@ -266,7 +251,7 @@ class MemoryTransaction:
         """Compare now, so that a former owner learns at once; move at the commit."""
         store = self._store
         with store.lock:
-            rows = {m: store.rows.get(Key(self._group, m.partition)) for m in moves}
+            rows = {m: store.rows.get(self._key(m)) for m in moves}
         gone = [m.partition for m, row in rows.items() if row is None or not store.ours(row, m)]
         if gone:
             raise Fenced(gone)
@@ -297,17 +282,20 @@ class MemoryTransaction:
         with store.lock:
             if self._over:
                 return
-            rows = [(m, store.rows.get(Key(self._group, m.partition))) for m in self._moves]
+            rows = [(m, store.rows.get(self._key(m))) for m in self._moves]
             moved = any(row is None or not store.ours(row, move) for move, row in rows)
             if moved or self._letters.conflict:
                 self.abort()
                 raise TransientStoreError("Write conflict: another wrote the same meanwhile.")
             self._over = True
-            store.apply(self._group, self._moves)
+            store.apply(self._group, self._moves, self._lane)
             for table, values in self._tables.items():
                 store.tables[table].extend(values)
             self._letters.apply()
             store.note(self._group, self._lines)
+
+    def _key(self, move: Move) -> Key:
+        return Key(self._group, move.partition, self._lane)
 
     def abort(self) -> None:
         """Forget everything."""
@@ -330,9 +318,3 @@ class MemoryTransaction:
             self.commit()
         else:
             self.abort()
-
-
-def _position(row: Row) -> Position:
-    return Position(
-        row.next_offset, row.epoch, row.owner, row.handed_over, row.identity, row.leader_epoch
-    )

@@ -19,10 +19,14 @@ class Rebalance(NamedTuple):
 
 @dataclass
 class Log:
-    """The messages of one topic. Offsets have gaps, as after transactions and compaction."""
+    """The messages of one topic. Offsets have gaps, as after transactions and compaction.
+
+    Its messages have so many ``keys``; none if that is 0.
+    """
 
     partitions: int
     length: int
+    keys: int = 0
     topic: str = "stock-moves"
     messages: dict[TopicPartition, list[Message]] = field(init=False)
 
@@ -30,10 +34,14 @@ class Log:
         """Fill every partition; each third offset is a gap."""
         self.messages = {
             TopicPartition(self.topic, p): [
-                Message(Record(self.topic, p, n + n // 2), None) for n in range(self.length)
+                Message(Record(self.topic, p, n + n // 2, key_bytes=self._key(n)), None)
+                for n in range(self.length)
             ]
             for p in range(self.partitions)
         }
+
+    def _key(self, number: int) -> bytes | None:
+        return b"key %d" % (number % self.keys) if self.keys else None
 
     def end(self, key: TopicPartition) -> int:
         """Return the position behind the last message."""
@@ -77,6 +85,8 @@ class Group:
 
     def expire(self, member: Member) -> None:
         """Take everything from a silent member; it learns of that at its next poll."""
+        if member not in self.members:  # it has to learn of the first time still
+            return
         lost = [Rebalance("lost", key) for key in sorted(member.held)]
         self.leave(member)
         member.news.clear()

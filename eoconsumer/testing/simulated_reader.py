@@ -6,7 +6,9 @@ from collections.abc import Callable, Mapping
 from typing import TYPE_CHECKING, Any, TypeAlias
 
 from eoconsumer.core import effects as fx
+from eoconsumer.core.flow import Flow
 from eoconsumer.core.identity import Found, Sighting
+from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.positions import Claims, Identity, Position, Start
 from eoconsumer.errors import CommitInDoubt, EOConsumerError, Fenced, TransientStoreError
 from eoconsumer.message import Message, TopicPartition
@@ -23,7 +25,7 @@ Place: TypeAlias = tuple[TopicPartition, int]
 
 # No other process can tell when these happen, so they take no step of the schedule.
 _UNSEEN = (fx.Now, fx.Chance, fx.Report, fx.AfterCommit, fx.Assigned, fx.Revoked)
-_POSSIBLE: Mapping[type, frozenset[str]] = {
+POSSIBLE: Mapping[type, frozenset[str]] = {
     fx.Poll: frozenset({"stop"}),
     fx.Claim: frozenset({"transient", "lost_reply"}),
     fx.ReadPositions: frozenset({"transient"}),
@@ -48,12 +50,16 @@ class NotYet(Exception):  # noqa: N818 - not an error: the effect is still to be
 class SimulatedReader:
     """Carries out the effects of one ``Flow``, one at a step."""
 
-    def __init__(self, world: World) -> None:
-        """Start, and join the group."""
+    possible = POSSIBLE  #: what may go wrong with an effect, beside what may anywhere
+
+    def __init__(self, world: World, flow: Flow, lane: Lane = WHOLE) -> None:
+        """Start with ``flow``, for the rows of ``lane``."""
         self.world = world
-        self.flow = world.plan.make_flow(world.settings)
-        self.store: MemoryStoreSession = world.store.open(GROUP, f"reader-{id(self)}")
+        self.flow = flow
+        self.lane = lane if lane.number else WHOLE
+        self.store: MemoryStoreSession = world.store.open_lane(GROUP, f"reader-{id(self)}", lane)
         self.member = Member()
+        self.crew = [self]  # those that live and die with it
         self.transaction: MemoryTransaction | None = None
         self.moves: tuple[Any, ...] = ()
         self.returns_writes = world.chance.random() < world.plan.returned
@@ -62,7 +68,6 @@ class SimulatedReader:
         self.stack: list[tuple[fx.Effects[None], Callable[[], None]]] = []
         self.effect: fx.Effect
         self._push(self.flow.read(), self._leave)
-        world.group.join(self.member)
 
     def step(self) -> None:
         """Do one effect, and let the core say what comes next."""
@@ -84,7 +89,11 @@ class SimulatedReader:
 
     def _push(self, effects: fx.Effects[None], done: Callable[[], None]) -> None:
         self.stack.append((effects, done))
-        self._wants(effects, next(effects))
+        try:
+            self._wants(effects, next(effects))
+        except StopIteration:  # there was nothing in it that others can see
+            self.stack.pop()
+            done()
 
     def _wants(self, effects: fx.Effects[None], effect: fx.Effect) -> None:
         """Keep the next effect for the next step, past those that nobody else can see."""
@@ -97,12 +106,13 @@ class SimulatedReader:
 
     def _do(self, effect: Any) -> object:
         """Carry out ``effect``, with what the schedule lets go wrong."""
-        fault = self.world.fault(_POSSIBLE.get(type(effect), frozenset()))
+        fault = self.world.fault(self.possible.get(type(effect), frozenset()))
         if fault == "crash" and self.world.chance.random() < 0.5:
             raise Gone
         if fault == "zombie":
             self.world.group.expire(self.member)
-            self.asleep_until = self.world.now + self.world.chance.uniform(0.1, 4)
+            for each in self.world.chance.choice(([self], self.crew)):
+                each.asleep_until = self.world.now + self.world.chance.uniform(0.1, 4)
             raise NotYet
         if fault == "rebalance":
             self.world.group.balance(self.world.chance.randrange(4))

@@ -13,7 +13,9 @@ from collections.abc import Callable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import cast
 
+from eoconsumer.core.dealer import LaneFlow
 from eoconsumer.core.flow import Flow
+from eoconsumer.core.lanes import WHOLE
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.positions import Move
 from eoconsumer.core.retry import RetryPolicy
@@ -21,8 +23,10 @@ from eoconsumer.core.settings import Settings
 from eoconsumer.core.verify import Comparison, Verdict, from_log
 from eoconsumer.errors import TransientStoreError
 from eoconsumer.message import TopicPartition
-from eoconsumer.stores.memory import Key, MemoryStore, MemoryTransaction
+from eoconsumer.stores.memory import MemoryStore, MemoryTransaction
+from eoconsumer.stores.memory_rows import Key
 from eoconsumer.testing.simulated_kafka import Group, Log
+from eoconsumer.testing.simulated_lanes import SimulatedDealer
 from eoconsumer.testing.simulated_reader import EFFECTS, GROUP, Gone, Place, SimulatedReader
 
 ANYWHERE = frozenset({"crash", "zombie", "rebalance"})
@@ -72,6 +76,9 @@ class Plan:
     returned: float = 0.5
     make_store: Callable[[], MemoryStore] = MemoryStore
     make_flow: Callable[[Settings], Flow] = Flow
+    lanes: tuple[int, ...] = (0,)  #: each reader that starts has one of these numbers of lanes
+    keys: int = 0  #: with keys the order of each is looked at, else that of the partition
+    make_lane: Callable[[Settings], LaneFlow] = LaneFlow
 
 
 @dataclass
@@ -91,7 +98,7 @@ class World:
         """Set everything up from ``seed``."""
         self.chance = random.Random(seed)
         self.seed, self.plan, self.now = seed, plan, 0.0
-        self.log = Log(plan.partitions, plan.length)
+        self.log = Log(plan.partitions, plan.length, plan.keys)
         self.store = plan.make_store()
         self.group = Group(self.log.messages)
         self.settings = Settings(
@@ -111,11 +118,13 @@ class World:
         self.budget = self.chance.randint(0, plan.most_faults)
         self.late: list[Late] = []
         self.faults: Counter[str] = Counter()
-        self.claimer: dict[TopicPartition, SimulatedReader] = {}
+        self.claimer: dict[Key, SimulatedReader] = {}
         self.broken_claims = 0
         self.fenced_owners = 0
         self.births: list[float] = []
-        self.readers = [SimulatedReader(self) for _ in range(plan.readers)]
+        self.readers: list[SimulatedReader] = []
+        for _ in range(plan.readers):
+            self._start()
 
     # --- time -------------------------------------------------------------------------------
 
@@ -143,14 +152,26 @@ class World:
         try:
             reader.step()
         except Gone:
-            self.readers.remove(reader)
+            self.readers = [each for each in self.readers if each not in reader.crew]
             self.group.leave(reader.member)
             self.births.append(self.now + 1)
+
+    def _start(self) -> None:
+        """Start a reader, with one of the numbers of lanes that there may be."""
+        lanes = self.plan.lanes[0]
+        if len(self.plan.lanes) > 1:
+            lanes = self.chance.choice(self.plan.lanes)
+        if lanes:
+            reader: SimulatedReader = SimulatedDealer(self, lanes)
+        else:
+            reader = SimulatedReader(self, self.plan.make_flow(self.settings))
+        self.readers += reader.crew
+        self.group.join(reader.member)
 
     def _restart(self) -> None:
         while self.births and self.births[0] <= self.now:
             self.births.pop(0)
-            self.readers.append(SimulatedReader(self))
+            self._start()
 
     def _land(self) -> None:
         for late in [late for late in self.late if late.due <= self.now]:
@@ -180,13 +201,17 @@ class World:
     # --- what is watched --------------------------------------------------------------------
 
     def claimed(self, reader: SimulatedReader, keys: Sequence[TopicPartition]) -> None:
-        """Note who claimed last."""
+        """Note who claimed last; who claims a partition takes its lanes from their owners."""
         for key in keys:
-            self.claimer[key] = reader
+            own = Key(GROUP, key, reader.lane)
+            for row in self.store.rows:
+                if row == own or (row.partition == key and reader.lane is WHOLE):
+                    self.claimer[row] = reader
 
     def fenced(self, reader: SimulatedReader, keys: Sequence[TopicPartition]) -> None:
         """Note whether it was the rightful owner whose moves were refused."""
-        self.fenced_owners += sum(self.claimer[key] is reader for key in keys)
+        rows = [Key(GROUP, key, reader.lane) for key in keys]
+        self.fenced_owners += sum(self.claimer.get(row) is reader for row in rows)
 
     def land(
         self, reader: SimulatedReader, moves: Sequence[Move], write: Callable[[], None]
@@ -202,24 +227,26 @@ class World:
         self, reader: SimulatedReader, moves: Sequence[Move], rows: Mapping[Key, int]
     ) -> None:
         for move in moves:
-            key = Key(GROUP, move.partition)
-            if self.store.rows[key].next_offset == rows[key]:
+            key = Key(GROUP, move.partition, reader.lane)
+            row = self.store.rows.get(key)
+            if row is None or row.next_offset == rows[key]:
                 continue
-            self.broken_claims += self.claimer[move.partition] is not reader
-            if self.store.rows[key].next_offset >= self.log.end(move.partition):
+            self.broken_claims += self.claimer[key] is not reader
+            if reader.lane is WHOLE and row.next_offset >= self.log.end(move.partition):
                 self.unfinished.discard(move.partition)
 
     def _outcome(self, *, finished: bool) -> Outcome:
         places = cast(list[Place], self.store.tables[EFFECTS])
-        by_partition: dict[TopicPartition, list[int]] = defaultdict(list)
+        keys = {(m, e.offset): e.raw_key for m, log in self.log.messages.items() for e in log}
+        in_order: dict[tuple[TopicPartition, bytes | None], list[int]] = defaultdict(list)
         for key, offset in places:
-            by_partition[key].append(offset)
+            in_order[key, keys[key, offset]].append(offset)
         return Outcome(
             seed=self.seed,
             produced={(key, m.offset) for key, log in self.log.messages.items() for m in log},
             effects=Counter(places),
             finished=finished,
-            out_of_order=sum(offsets != sorted(offsets) for offsets in by_partition.values()),
+            out_of_order=sum(offsets != sorted(offsets) for offsets in in_order.values()),
             faults=self.faults,
             broken_claims=self.broken_claims,
             fenced_owners=self.fenced_owners,

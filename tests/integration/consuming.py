@@ -12,6 +12,7 @@ from confluent_kafka import Producer
 from trial import DEADLINE, Place
 
 from eoconsumer import Consumer, Message, Snapshot
+from eoconsumer.core.lanes import WHOLE
 from eoconsumer.stores.memory import Key, MemoryStore
 
 
@@ -36,7 +37,8 @@ def places(messages: Sequence[Message]) -> list[Place]:
 
 def positions(store: MemoryStore, group: str) -> dict[int, int]:
     """Return the stored position of each partition of the one topic of ``group``."""
-    return {key.partition.partition: row.next_offset for key, row in rows(store, group).items()}
+    found = rows(store, group)
+    return {k.partition.partition: r.next_offset for k, r in found.items() if k.lane is WHOLE}
 
 
 def rows(store: MemoryStore, group: str) -> dict[Key, Any]:

@@ -26,9 +26,9 @@ class Recorded(MemoryStore):
         super().__init__()
         self.steps: list[tuple[int, int]] = []
 
-    def apply(self, group: str, moves: Any) -> Any:
+    def apply(self, group: str, moves: Any, lane: Any) -> Any:
         self.steps += [(len(self.tables["kept"]), move.upto) for move in moves]
-        return super().apply(group, moves)
+        return super().apply(group, moves, lane)
 
 
 class Make:

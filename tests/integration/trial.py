@@ -96,7 +96,7 @@ def verdict(database: Database[Document], produced: Iterable[Place]) -> Verdict:
 
 def positions(database: Database[Document]) -> dict[int, int]:
     """Return the stored position of each partition."""
-    rows = database["eoconsumer_offsets"].find({"_id.partition": {"$exists": True}})
+    rows = database["eoconsumer_offsets"].find({"_id.partition": {"$exists": True}, "_id.lane": 0})
     return {row["_id"]["partition"]: row["next_offset"] for row in rows}
 
 

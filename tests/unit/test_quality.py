@@ -13,7 +13,7 @@ import pytest
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 ROWS = {f"S3-{number:02}" for number in range(1, 27) if number != 4}
-ROWS |= {"N1", "N3", "N4", "N5", "N6", "N7", "N8", "N13", "N14", "N15", "N17"}
+ROWS |= {"N1", "N2", "N3", "N4", "N5", "N6", "N7", "N8", "N13", "N14", "N15", "N17"}
 PRAGMA = re.compile(r"#\s*(noqa|type:\s*ignore)")
 REASON = re.compile(r"#\s*(?:noqa: *[A-Z0-9, ]+ - \S|type:\s*ignore\[[^]]*\]\s+# \S)")
 

@@ -6,6 +6,7 @@ from typing import Any, NamedTuple
 
 from pymongo.errors import PyMongoError
 
+from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.stores.mongo.applied import AppliedLog
 from eoconsumer.stores.mongo.concerns import durable_database, is_mock, own_collection
@@ -75,10 +76,10 @@ class Assembly:
                     break
         return results
 
-    async def open(self, group: str, owner: str) -> AsyncMongoSession:
-        """Open a session for one reader."""
+    async def open(self, group: str, owner: str, lane: Lane = WHOLE) -> AsyncMongoSession:
+        """Open a session for one reader, or for one lane."""
         return await AsyncMongoSession.opened(
-            self.offsets, self.letters, self._quarantine, self.applied, group, owner
+            self.offsets, self.letters, self._quarantine, self.applied, group, owner, lane
         )
 
     def described(self, store: object) -> str:

@@ -6,33 +6,24 @@ import logging
 from collections import defaultdict
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
-from typing import Any
 
-from bson.int64 import Int64
-
-from eoconsumer.core.positions import Claims, Start
+from eoconsumer.core.lanes import Ahead
+from eoconsumer.core.positions import Claims
 from eoconsumer.errors import StoreError, TransientStoreError
 from eoconsumer.message import TopicPartition
-from eoconsumer.stores.mongo.concerns import DURABLE, Document
+from eoconsumer.stores.mongo.concerns import Document
 from eoconsumer.stores.mongo.driver import OwnSession, outside
+from eoconsumer.stores.mongo.lanes import LaneRows, under_the_same_claim
 from eoconsumer.stores.mongo.quarantine import Quarantine
-from eoconsumer.stores.mongo.rows import VERSION, Rows, position
-from eoconsumer.stores.mongo.translation import (
-    DUPLICATE_KEY,
-    OUT_OF_TIME,
-    translated,
-)
+from eoconsumer.stores.mongo.rows import Rows, position
+from eoconsumer.stores.mongo.statements import Starts, Statements
+from eoconsumer.stores.mongo.translation import translated
 from eoconsumer.stores.twins import answer
 
 log = logging.getLogger(__name__)
 
 #: How long a claim waits for rows that an open transaction holds; one more for each row.
 CLAIM_MILLISECONDS = 250
-
-#: How many former owners a row remembers: more do not die one after the other in a minute.
-FORMERS = 4
-
-Starts = Mapping[TopicPartition, Start]
 
 
 class Claimer:
@@ -46,8 +37,10 @@ class Claimer:
         self._session = session
         # Stored in the rows, so that the next owner can end a session that holds them.
         self._lsid = session.session_id["id"]
+        self._statements = Statements(rows, owner, self._lsid)
         # Of owners that did not let go: they may have died inside a transaction.
         self._formers: set[bytes] = set()
+        self._lanes = LaneRows(rows, session)
 
     async def claim(self, partitions: Sequence[TopicPartition], starts: Starts) -> Claims:
         """Raise the epochs, own the rows, and return what is ours afterwards."""
@@ -57,23 +50,32 @@ class Claimer:
             await self._free(partitions, starts)
         documents = await self._read(partitions)
         rows = self._rows.by_partition(documents)
-        ours = {key: row for key, row in rows.items() if row.get("owner") == self._owner}
+        ours: Mapping[TopicPartition, Document] = {
+            key: row for key, row in rows.items() if row.get("owner") == self._owner
+        }
+        if self._rows.lane.number:
+            ours = under_the_same_claim(ours, starts, documents)
         if taken := [key for key in partitions if key in rows.keys() - ours.keys() - starts.keys()]:
             # Left out, they would look like partitions that nobody ever claimed.
             raise TransientStoreError(f"Another reader claimed {taken[0]} at the same time.")
-        self._formers.update(lsid for row in ours.values() for lsid in row.get("formers", ()))
+        ahead = await self._fence_lanes(ours)
+        self._formers.update(lsid for row in documents for lsid in row.get("formers", ()))
         self._formers.discard(self._lsid)
         known = {d["_id"]["topic"]: d["partitions"] for d in documents if "partitions" in d}
         # Behind the claim: what a former owner still commits after this is refused.
         held = await self._quarantine.keys(self._session) if ours else {}
         positions = {
-            key: replace(position(row), quarantined=held.get(key, frozenset()))
+            key: replace(
+                position(row), quarantined=held.get(key, frozenset()), ahead=ahead.get(key, ())
+            )
             for key, row in ours.items()
         }
         return Claims(positions, known)
 
     async def _read(self, partitions: Iterable[TopicPartition]) -> list[Document]:
         """Read behind our own write, as the majority has it: what is ours here, stays ours."""
+        if self._rows.lane.number:
+            return await self._lanes.read(partitions)
         keys = [self._rows.key(partition) for partition in partitions]
         topics = {partition.topic for partition in partitions}
         keys += [self._rows.topic_key(topic) for topic in topics]
@@ -84,81 +86,31 @@ class Claimer:
 
         The rows before that one are claimed by then: an update of many is not atomic.
         """
-        plain = [self._rows.key(key) for key in partitions if key not in starts]
-        updates: list[Document] = [self._row_from(key, starts[key]) for key in starts]
-        if plain:
-            raised = [{"$set": self._owned()}]
-            updates.append({"q": {"_id": {"$in": plain}}, "u": raised, "multi": True})
-        updates += self._topics(starts)
-        collection = self._rows.collection
-        try:
-            with translated("claim partitions"):
-                reply = await self._command(
-                    "update",
-                    collection.name,
-                    updates=updates,
-                    ordered=False,
-                    writeConcern=DURABLE.document,
-                    maxTimeMS=CLAIM_MILLISECONDS + len(partitions),
+        updates = self._statements.claim(partitions, starts)
+        milliseconds = CLAIM_MILLISECONDS + len(partitions)
+        return await self._rows.take(updates, self._session, milliseconds)
+
+    async def _fence_lanes(
+        self, ours: Mapping[TopicPartition, Document]
+    ) -> Mapping[TopicPartition, tuple[Ahead, ...]]:
+        """Take the lanes of partitions that have any from their owners, and read how far they are.
+
+        Behind the claim of the partition, after which no lane is claimed for another reader.
+        """
+        wholes = {key: row for key, row in ours.items() if row.get("lanes")}
+        if not wholes or self._rows.lane.number:
+            return {}
+        if not await self._lanes.fence(wholes):
+            for lsid, (owner, keys) in (await self._lanes.holders(wholes)).items():
+                await self._end(lsid, owner, keys)
+            if not await self._lanes.fence(wholes):
+                raise TransientStoreError(
+                    f"A lane of {next(iter(wholes))} is held by an open transaction; it was not "
+                    "claimed. The server ends that after transactionLifetimeLimitSeconds."
                 )
-        except TransientStoreError as error:
-            if getattr(error.__cause__, "code", None) == OUT_OF_TIME:
-                return False
-            raise
-        for failed in reply.get("writeErrors", ()):
-            said = f"{failed.get('errmsg')} ({failed.get('code')})"
-            if failed.get("code") == DUPLICATE_KEY:  # made by another reader at the same moment
-                raise TransientStoreError(f"Another reader claimed at the same time: {said}")
-            raise StoreError(f"MongoDB refused a claim; nothing was started. It said: {said}")
-        # A write concern error is no news: the read that follows waits for the majority.
-        return True
-
-    async def _command(self, name: str, value: Any, **arguments: Any) -> Document:
-        database = self._rows.collection.database
-        reply: Document = await answer(
-            database.command(name, value, session=self._session, **arguments)
-        )
-        return reply
-
-    def _owned(self) -> Document:
-        # A version that does not know leader epochs has moved positions without them.
-        known = {"$gte": ["$version", VERSION]}
-        formers = {"$concatArrays": [{"$ifNull": ["$formers", []]}, [{"$ifNull": ["$lsid", ""]}]]}
-        real = {"$filter": {"input": formers, "cond": {"$ne": ["$$this", ""]}}}
-        return {
-            "leader_epoch": {"$cond": [known, "$leader_epoch", None]},
-            "formers": {"$slice": [real, -FORMERS]},
-            "epoch": {"$add": [{"$ifNull": ["$epoch", Int64(0)]}, 1]},
-            "owner": {"$literal": self._owner},
-            "lsid": self._lsid,
-            "updated_at": "$$NOW",
-            "version": VERSION,
-        }
-
-    def _row_from(self, key: TopicPartition, start: Start) -> Document:
-        # A row that is not there has no epoch: it counts as having the one that is replaced.
-        fits = {"$eq": [{"$ifNull": ["$epoch", start.replaces]}, start.replaces]}
-        values = {
-            "next_offset": {"$cond": [fits, Int64(start.next_offset), "$next_offset"]},
-            "handed_over": {"$cond": [fits, start.handed_over, "$handed_over"]},
-            "topic_id": {"$cond": [fits, _plain(start.identity.topic_id), "$topic_id"]},
-            "cluster_id": {"$cond": [fits, _plain(start.identity.cluster_id), "$cluster_id"]},
-        }
-        owned = self._owned()
-        epoch = {"$cond": [fits, _plain(start.leader_epoch), owned["leader_epoch"]]}
-        written = [{"$set": owned | values | {"leader_epoch": epoch}}]
-        return {"q": {"_id": self._rows.key(key)}, "u": written, "upsert": True}
-
-    def _topics(self, starts: Starts) -> list[Document]:
-        counts = {key.topic: start.partitions for key, start in starts.items() if start.partitions}
-        return [
-            {
-                "q": {"_id": self._rows.topic_key(topic)},
-                "u": {"$setOnInsert": {"partitions": count}},
-                "upsert": True,
-            }
-            for topic, count in counts.items()
-        ]
+        found = await self._lanes.read(wholes)
+        self._formers.update(lsid for row in found for lsid in row.get("formers", ()))
+        return await self._lanes.ahead(wholes, found)
 
     # --- former owners ----------------------------------------------------------------------
 
@@ -210,8 +162,3 @@ class Claimer:
             log.warning("Could not end the session of %s, which holds %s: %s", owner, held, error)
         else:
             log.warning("Ended the session of former owner %s, which held %s", owner, held)
-
-
-def _plain(value: object) -> Document:
-    """Return ``value`` as it is: not as a field's name, should it begin with ``$``."""
-    return {"$literal": value}

@@ -3,7 +3,7 @@
 ::
 
     {_id: {group, topic, partition, lane}, next_offset, epoch, owner, lsid, formers, handed_over,
-     topic_id, cluster_id, leader_epoch, updated_at, version}
+     topic_id, cluster_id, leader_epoch, begun, lanes, updated_at, version}
     {_id: {group, topic}, partitions}      how many partitions there were when first seen
 """
 
@@ -17,12 +17,13 @@ from bson.int64 import Int64
 from bson.max_key import MaxKey
 from pymongo import UpdateOne
 
+from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.positions import Identity, Move, Position
-from eoconsumer.errors import Fenced
+from eoconsumer.errors import Fenced, StoreError, TransientStoreError
 from eoconsumer.message import TopicPartition
-from eoconsumer.stores.mongo.concerns import READ_SECONDS, Document
+from eoconsumer.stores.mongo.concerns import DURABLE, READ_SECONDS, Document
 from eoconsumer.stores.mongo.driver import AnyCollection, OwnSession
-from eoconsumer.stores.mongo.translation import translated
+from eoconsumer.stores.mongo.translation import DUPLICATE_KEY, OUT_OF_TIME, translated
 from eoconsumer.stores.twins import answer
 
 VERSION = 2
@@ -32,17 +33,22 @@ RELEASE_SECONDS = 2.0
 
 
 class Rows:
-    """The rows of one group."""
+    """The rows of one group: of its partitions, or of one lane of them."""
 
-    def __init__(self, collection: AnyCollection, group: str) -> None:
-        """Read and write those rows of ``collection`` that belong to ``group``."""
+    def __init__(self, collection: AnyCollection, group: str, lane: Lane = WHOLE) -> None:
+        """Read and write those rows of ``collection`` that belong to ``group`` and ``lane``."""
         self.collection = collection
         self.group = group
+        self.lane = lane
 
     def key(self, partition: TopicPartition) -> Document:
         """Return the ``_id`` of a partition's row; the order of its fields is part of it."""
+        return self.lane_key(partition, self.lane.row)
+
+    def lane_key(self, partition: TopicPartition, row: object) -> Document:
+        """Return the ``_id`` of the row of a lane; 0 is the partition's own."""
         topic, number = partition
-        return {"group": self.group, "topic": topic, "partition": number, "lane": 0}
+        return {"group": self.group, "topic": topic, "partition": number, "lane": row}
 
     def topic_key(self, topic: str) -> Document:
         """Return the ``_id`` of the row that remembers the number of partitions of ``topic``."""
@@ -79,14 +85,45 @@ class Rows:
             documents: list[Document] = await answer(cursor.to_list())
         return documents
 
-    @staticmethod
-    def by_partition(documents: Iterable[Document]) -> dict[TopicPartition, Document]:
-        """Return the rows of partitions among ``documents``."""
+    async def take(
+        self, updates: Sequence[Document], session: OwnSession, milliseconds: int
+    ) -> bool:
+        """Do ``updates`` in one command; return False if an open transaction holds a row.
+
+        Those before that one are done by then: updates of many rows are not atomic.
+        """
+        command = self.collection.database.command
+        try:
+            with translated("claim partitions"):
+                taking = command(
+                    "update",
+                    self.collection.name,
+                    updates=updates,
+                    ordered=False,
+                    writeConcern=DURABLE.document,
+                    maxTimeMS=milliseconds,
+                    session=session,
+                )
+                reply: Document = await answer(taking)
+        except TransientStoreError as error:
+            if getattr(error.__cause__, "code", None) == OUT_OF_TIME:
+                return False
+            raise
+        for failed in reply.get("writeErrors", ()):
+            said = f"{failed.get('errmsg')} ({failed.get('code')})"
+            if failed.get("code") == DUPLICATE_KEY:  # made by another reader at the same moment
+                raise TransientStoreError(f"Another reader claimed at the same time: {said}")
+            raise StoreError(f"MongoDB refused a claim; nothing was started. It said: {said}")
+        # A write concern error is no news: the read that follows waits for the majority.
+        return True
+
+    def by_partition(self, documents: Iterable[Document]) -> dict[TopicPartition, Document]:
+        """Return our rows among ``documents``."""
         keys = [(document["_id"], document) for document in documents]
         return {
             TopicPartition(key["topic"], key["partition"]): document
             for key, document in keys
-            if "partition" in key
+            if key.get("lane") == self.lane.row
         }
 
     async def advance(self, moves: Sequence[Move], session: OwnSession) -> None:
@@ -152,6 +189,7 @@ def position(row: Mapping[str, Any]) -> Position:
         handed_over=row.get("handed_over", False),
         identity=Identity(row.get("topic_id"), row.get("cluster_id")),
         leader_epoch=row.get("leader_epoch"),
+        begun=int(row.get("begun") or 0),
     )
 
 

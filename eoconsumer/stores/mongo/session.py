@@ -11,6 +11,7 @@ from typing import Any, Self
 from pymongo.client_session import ClientSession
 
 from eoconsumer.core.applied import Applied
+from eoconsumer.core.lanes import Lane
 from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.errors import HandlerMisuse
@@ -48,10 +49,11 @@ class AsyncMongoSession:
         applied: AppliedLog,
         group: str,
         owner: str,
+        lane: Lane,
     ) -> None:
         """Work for the reader ``owner`` of ``group``, through a guarded ``session``."""
         self._session = session
-        self._rows = Rows(offsets, group)
+        self._rows = Rows(offsets, group, lane)
         self._quarantine = Quarantine(quarantine, letters.collection, group)
         self._writes = Writes(offsets.database, session)
         with translated("open a session"):  # its id is made when it is first asked for
@@ -69,11 +71,12 @@ class AsyncMongoSession:
         applied: AppliedLog,
         group: str,
         owner: str,
+        lane: Lane,
     ) -> Self:
-        """Open for the reader ``owner`` of ``group``."""
+        """Open for the reader ``owner`` of ``group``, or for one lane of it."""
         with translated("open a session"):
             session = await open_session(offsets.database.client)
-        return cls(session, offsets, letters, quarantine, applied, group, owner)
+        return cls(session, offsets, letters, quarantine, applied, group, owner, lane)
 
     @property
     def session(self) -> Any:

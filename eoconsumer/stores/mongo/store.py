@@ -9,6 +9,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from eoconsumer.core.applied import Applied
+from eoconsumer.core.lanes import Lane
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.core.verify import Mark, Marker
 from eoconsumer.message import TopicPartition
@@ -109,6 +110,10 @@ class MongoStore:
     def open(self, group: str, owner: str) -> MongoSession:
         """Open a session for one reader; ``owner`` is unique among all readers, ever."""
         return MongoSession(finished(self._parts.open(group, owner)))
+
+    def open_lane(self, group: str, owner: str, lane: Lane) -> MongoSession:
+        """Open a session for one lane, or for the reader that has them; see the protocol."""
+        return MongoSession(finished(self._parts.open(group, owner, lane)))
 
     def letters(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
         """Return dead letters that the majority has; see the protocol."""

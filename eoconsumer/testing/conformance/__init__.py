@@ -41,6 +41,7 @@ from eoconsumer.testing.conformance.advances import AdvanceConformance  # noqa: 
 from eoconsumer.testing.conformance.applied import AppliedConformance  # noqa: E402
 from eoconsumer.testing.conformance.claims import ClaimConformance  # noqa: E402
 from eoconsumer.testing.conformance.commits import CommitConformance  # noqa: E402
+from eoconsumer.testing.conformance.lanes import LaneConformance  # noqa: E402
 from eoconsumer.testing.conformance.letters import LetterConformance  # noqa: E402
 from eoconsumer.testing.conformance.on_a_loop import AsyncContract  # noqa: E402
 from eoconsumer.testing.conformance.owners import OwnerConformance  # noqa: E402
@@ -49,7 +50,7 @@ from eoconsumer.testing.conformance.upkeep import UpkeepConformance  # noqa: E40
 from eoconsumer.testing.conformance.writes import WriteConformance  # noqa: E402
 
 
-class StoreConformance(
+class _Shared(
     ClaimConformance,
     AdvanceConformance,
     TransactionConformance,
@@ -60,11 +61,15 @@ class StoreConformance(
     AppliedConformance,
     UpkeepConformance,
 ):
+    """What stores of both kinds guarantee."""
+
+
+class StoreConformance(_Shared, LaneConformance):
     """The guarantees of a store, one test each. Only the contract is used, never the database."""
 
 
-class AsyncStoreConformance(AsyncContract, StoreConformance):
-    """The same guarantees, of a store that is awaited."""
+class AsyncStoreConformance(AsyncContract, _Shared):
+    """The same guarantees, of a store that is awaited; it needs no lanes."""
 
 
 __all__ = ["AsyncStoreConformance", "StoreConformance"]

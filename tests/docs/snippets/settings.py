@@ -10,6 +10,10 @@ store = MongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
 Ledger("localhost:9092", store, readers=4, max_partitions=8)
 # --8<-- [end:readers]
 
+# --8<-- [start:lanes]
+Ledger("localhost:9092", store, readers=2, lanes=8)
+# --8<-- [end:lanes]
+
 # --8<-- [start:static]
 Ledger(
     "localhost:9092",
