@@ -89,3 +89,16 @@ def test_the_modes_have_figures_with_and_without_kills(tmp_path: Path) -> None:
         timed = figures["latency"][name]["50"]
         assert 0 < timed["latency"]["p50"] <= timed["latency"]["max"]
         assert timed["counted"]["applied"] == 100
+
+
+@pytest.mark.slow
+def test_the_scale_has_figures_at_every_place_and_several_workers_share_the_work(
+    tmp_path: Path,
+) -> None:
+    places = ("--workers", "2", "--size", "10000")
+    only = ("--only", "workers,size")
+    figures = bench(tmp_path, "scale", *only, *places, "--messages", "2000", "--rounds", "1")
+    for axis, place, messages in (("workers", "2", 2_000), ("size", "10000", 200)):
+        (run,) = figures[axis][place]
+        assert run["messages"] == messages
+        assert run["seconds"] > 0

@@ -26,6 +26,7 @@ Json = Annotated[Path | None, typer.Option(help="Write the figures to this file.
 Page = Annotated[Path | None, typer.Option("--html", help="Write a page with plots to this file.")]
 Markdown = Annotated[Path | None, typer.Option(help="Write the tables to this file.")]
 Only = Annotated[str, typer.Option(help="Only these, with commas; see the manual.")]
+Places = Annotated[str, typer.Option(help="Where to measure, with commas.")]
 Pairs = Annotated[int, typer.Option(min=1, help="Rounds, after one that is not counted.")]
 
 
@@ -72,3 +73,35 @@ def modes(
     files = Files.checked(json, html, markdown)
     plan = Plan.checked(only, documents, seed, rounds, rates, seconds)
     publish("The modes", plan.runs, lambda stage, view: measure(plan, stage, view), files)
+
+
+@bench.command()
+@reported
+def scale(
+    only: Only = "",
+    partitions: Places = "1,6,24,96",
+    workers: Places = "1,2,4",
+    batch: Places = "100,1000,5000,20000",
+    size: Places = "200,1000,10000,100000",
+    lag: Places = "0,100000,1000000,5000000",
+    messages: Annotated[int, typer.Option(min=100, help="Of 200 bytes, for each run.")] = 200_000,
+    rounds: Annotated[int, typer.Option(min=1, help="After one that is not counted.")] = 3,
+    json: Json = None,
+    html: Page = None,
+    markdown: Markdown = None,
+) -> None:
+    """Measure what more partitions, workers, bytes and lag do to throughput and memory."""
+    from eoconsumer.cli.bench.publish import Files, publish
+    from eoconsumer.cli.bench.scale import measure
+    from eoconsumer.cli.bench.scale.plan import Plan
+
+    files = Files.checked(json, html, markdown)
+    places = {
+        "partitions": partitions,
+        "workers": workers,
+        "batch": batch,
+        "size": size,
+        "lag": lag,
+    }
+    plan = Plan.checked(only, places, messages, rounds)
+    publish("How it scales", plan.runs, lambda stage, view: measure(plan, stage, view), files)

@@ -16,9 +16,9 @@ def miscounted(database: Database[dict[str, Any]], task: Task) -> str | None:
     ``n % partitions``.
     """
     found = _documents(database, task.partitions)
-    positions = _positions(database)
+    stored = positions(database)
     for partition in range(task.partitions):
-        below = positions.get(partition, 0)
+        below = stored.get(partition, 0)
         there = found.get(
             partition, {"documents": 0, "distinct": 0, "highest": partition - task.partitions}
         )
@@ -28,7 +28,7 @@ def miscounted(database: Database[dict[str, Any]], task: Task) -> str | None:
                 f"the position of partition {partition} is {below}, but {there['distinct']} "
                 f"messages are there in {there['documents']} documents, up to offset {highest}"
             )
-    done = sum(positions.values())
+    done = sum(stored.values())
     if done < task.messages:
         return f"{done} messages were committed, not {task.messages}"
     return None
@@ -50,7 +50,7 @@ def _documents(database: Database[dict[str, Any]], partitions: int) -> dict[int,
     return {int(each["_id"]): each for each in found}
 
 
-def _positions(database: Database[dict[str, Any]]) -> dict[int, int]:
+def positions(database: Database[dict[str, Any]]) -> dict[int, int]:
     """Return the positions that the side stored: by hand, or as the library does."""
     by_hand = {row["_id"]: row["next_offset"] for row in database["positions"].find()}
     rows = database["eoconsumer_offsets"].find({"next_offset": {"$exists": True}})

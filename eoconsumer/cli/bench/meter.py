@@ -19,6 +19,7 @@ class Meter:
         """Measure the processes of ``servers`` as well; the end is where ``messages`` are done."""
         self._processes = {"client": (os.getpid(),), **servers}
         self._expected = messages
+        self._stopped = False
         self._lock = threading.Lock()
         self._started = time.perf_counter()
         self._cpu_before: dict[str, float] | None = None
@@ -31,8 +32,12 @@ class Meter:
 
     @property
     def done(self) -> bool:
-        """Whether all messages are committed."""
-        return self.messages >= self._expected
+        """Whether all messages are committed, or no more are wanted."""
+        return self._stopped or self.messages >= self._expected
+
+    def stop(self) -> None:
+        """Want no more: others have done the rest."""
+        self._stopped = True
 
     def started(self) -> None:
         """Note that the consumer starts now; all that it needs is imported."""
@@ -65,15 +70,17 @@ class Meter:
     def result(self, contestant: str) -> Result:
         """Return what was measured."""
         before = self._cpu_before or {}
+        after = self._cpu_after or cpu_used(self._processes)
         # What comes first is a warm-up: connections, caches, the first batches of a new handler.
         latencies = self._latencies[len(self._latencies) // 10 :]
         return Result(
             contestant=contestant,
             messages=self.messages,
+            began=self._began,
             seconds=self._ended - self._began,
             commits=self.commits,
             first=self._began - self._started,
-            cpu={name: self._cpu_after[name] - before[name] for name in before},
+            cpu={name: after[name] - before[name] for name in before},
             memory=peak_memory(os.getpid()),
             latency=percentiles(latencies),
         )

@@ -1,4 +1,4 @@
-"""A side as the driver sees it: a process that gets ready, works, and reports."""
+"""A side as the driver sees it: a process that is told to begin, works, and reports."""
 
 from __future__ import annotations
 
@@ -29,10 +29,26 @@ class Side:
             start_new_session=True,
         )
 
+    @property
+    def alive(self) -> bool:
+        """Whether it has not ended."""
+        return self._process.poll() is None
+
+    def wait_until_up(self) -> None:
+        """Wait until it has imported all it needs."""
+        self._expect("up")
+
+    def go(self) -> None:
+        """Let it begin."""
+        self._tell("go")
+
     def wait_until_ready(self) -> None:
         """Wait until its partitions are there."""
-        if self._line() != "ready":
-            raise self._failure()
+        self._expect("ready")
+
+    def stop(self) -> None:
+        """Tell it to end before all its messages are done."""
+        self._tell("stop")
 
     def result(self) -> Result:
         """Wait for its end and return what it measured."""
@@ -50,6 +66,15 @@ class Side:
         for stream in (self._process.stdin, self._process.stdout, self._errors):
             if stream is not None:
                 stream.close()
+
+    def _expect(self, word: str) -> None:
+        if self._line() != word:
+            raise self._failure()
+
+    def _tell(self, word: str) -> None:
+        assert self._process.stdin is not None
+        self._process.stdin.write(f"{word}\n")
+        self._process.stdin.flush()
 
     def _line(self) -> str:
         assert self._process.stdout is not None

@@ -1,6 +1,7 @@
 """One side, run as a process of its own: ``python -m eoconsumer.cli.bench.side TASK``.
 
-It prints ``ready`` when its partitions are there, and at its end what it measured, as JSON.
+It prints ``up`` when all is imported, and begins when it is told ``go``; it prints ``ready`` when
+its partitions are there, and at its end what it measured, as JSON. Told ``stop`` it ends early.
 """
 
 from __future__ import annotations
@@ -16,17 +17,25 @@ from eoconsumer.cli.bench.task import Task
 
 def main(text: str) -> None:
     """Do what the task in ``text`` says, and report."""
-    threading.Thread(target=_end_with_driver, daemon=True).start()
     task = Task.parse(text)
     meter = Meter(task.servers, task.messages)
+    _tell("up")
+    if os.read(0, 64) != b"go\n":
+        return
+    threading.Thread(target=_obey, args=(meter,), daemon=True).start()
     CONTESTANTS[task.contestant](task, meter)
-    print(meter.result(task.contestant).json(), flush=True)  # noqa: T201 - read by the driver
+    _tell(meter.result(task.contestant).json())
 
 
-def _end_with_driver() -> None:
-    """Wait for the end of standard input, which is that of the driver, however it died."""
-    sys.stdin.read()
+def _obey(meter: Meter) -> None:
+    """Stop when told to, and end with the driver, however that died."""
+    while os.read(0, 64):
+        meter.stop()
     os._exit(1)
+
+
+def _tell(line: str) -> None:
+    print(line, flush=True)  # noqa: T201 - read by the driver
 
 
 if __name__ == "__main__":

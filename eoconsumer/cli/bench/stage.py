@@ -3,24 +3,27 @@
 from __future__ import annotations
 
 import contextlib
+import time
 import uuid
 from collections.abc import Callable, Iterator, Mapping
-from contextlib import contextmanager
+from contextlib import closing, contextmanager
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
 from pymongo import MongoClient
+from pymongo.database import Database
 from pymongo.read_concern import ReadConcern
 from pymongo.write_concern import WriteConcern
 
-from eoconsumer.cli.bench.counting import miscounted
+from eoconsumer.cli.bench.counting import miscounted, positions
 from eoconsumer.cli.bench.load import produce
 from eoconsumer.cli.bench.process import Side
-from eoconsumer.cli.bench.task import Result, Task
+from eoconsumer.cli.bench.task import Result, Task, merged
 from eoconsumer.cli.servers import servers
 from eoconsumer.errors import EOConsumerError
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
 
+POLL_SECONDS = 0.1
 #: How long the first members of a group wait for the others, as brokers do in production: then
 #: all readers get their share at once, and none has to give half of it away.
 BROKER = {"group.initial.rebalance.delay.ms": "1000"}
@@ -69,6 +72,10 @@ class Stage:
         produce(load.bootstrap, load.topic, partitions, messages, size=size)
         return load
 
+    def remove(self, load: Load) -> None:
+        """Remove a topic: its messages take space on the disk."""
+        self.kafka.delete_topic(load.topic)
+
     def run(
         self, contestant: str, load: Load, messages: int | None = None, **settings: Any
     ) -> Result:
@@ -90,7 +97,9 @@ class Stage:
 
     def without_database(self, contestant: str, load: Load) -> Result:
         """Run ``contestant``, which keeps in its memory what it gets, and counts it itself."""
-        with contextlib.closing(Side(self._task(contestant, load, "memory://", None, {}))) as side:
+        with closing(Side(self._task(contestant, load, "memory://", None, {}))) as side:
+            side.wait_until_up()
+            side.go()
             return side.result()
 
     def counters(self) -> Counters:
@@ -104,11 +113,34 @@ class Stage:
         """The version of the database."""
         return str(self.client.server_info()["version"])
 
+    def together(self, contestant: str, load: Load, workers: int, **settings: Any) -> Result:
+        """Run ``contestant`` in so many processes of one group; what they did counts as one."""
+        with self._sides(contestant, load, None, workers, settings) as (database, sides):
+            while sum(positions(database).values()) < load.messages:
+                if dead := next((side for side in sides if not side.alive), None):
+                    dead.result()  # raises, for it had no reason to end
+                time.sleep(POLL_SECONDS)
+            for side in sides:
+                side.stop()
+            return merged([side.result() for side in sides])
+
     @contextmanager
     def side(
         self, contestant: str, load: Load, messages: int | None = None, **settings: Any
     ) -> Iterator[Side]:
         """Start ``contestant``; when this is left it is counted, and its database removed."""
+        with self._sides(contestant, load, messages, 1, settings) as (_, (side,)):
+            yield side
+
+    @contextmanager
+    def _sides(
+        self,
+        contestant: str,
+        load: Load,
+        messages: int | None,
+        number: int,
+        settings: Mapping[str, Any],
+    ) -> Iterator[tuple[Database[dict[str, Any]], list[Side]]]:
         name = f"bench_{uuid.uuid4().hex[:12]}"
         database = self.client.get_database(
             name, read_concern=ReadConcern("majority"), write_concern=WriteConcern("majority")
@@ -117,8 +149,13 @@ class Stage:
             database.create_collection(collection)
         task = self._task(contestant, load, self.mongo.url_for(name), messages, settings)
         try:
-            with contextlib.closing(Side(task)) as side:
-                yield side
+            with contextlib.ExitStack() as stack:
+                sides = [stack.enter_context(closing(Side(task))) for _ in range(number)]
+                for side in sides:
+                    side.wait_until_up()
+                for side in sides:
+                    side.go()
+                yield database, sides
             if wrong := miscounted(database, task):
                 raise EOConsumerError(f"The side {contestant} did not do its work: {wrong}.")
         finally:

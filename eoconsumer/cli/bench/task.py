@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from dataclasses import asdict, dataclass, field
 from typing import Any, Self
 
@@ -42,7 +42,8 @@ class Task:
 class Result:
     """What one side measured.
 
-    ``seconds``: from the first message to the last commit. ``commits``: how many there were.
+    ``seconds``: from the first message, ``began`` (monotonic), to the last commit. ``commits``: how
+    many there were.
     ``first``: seconds from the start of the consumer, with its process up, to the first message.
     ``cpu``: seconds of CPU time, of the "client" and of each kind of server. ``memory``: the most
     that the client held, in bytes. ``latency``: from produced to committed, in ms, by percentile;
@@ -57,6 +58,7 @@ class Result:
     cpu: Mapping[str, float]
     memory: int
     latency: Mapping[str, float] = field(default_factory=dict)
+    began: float = 0.0
 
     @property
     def rate(self) -> float:
@@ -71,3 +73,24 @@ class Result:
     def parse(cls, text: str) -> Self:
         """Return what ``json`` wrote."""
         return cls(**json.loads(text))
+
+
+def merged(results: Sequence[Result]) -> Result:
+    """Return what several processes did at the same time as one result.
+
+    CPU time of the clients adds up, and that of the servers is the same seen by all; ``memory`` is
+    that of the largest process. One that had nothing to do does not count.
+    """
+    busy = [each for each in results if each.messages]
+    began = min(each.began for each in busy)
+    cpu = {name: max(each.cpu[name] for each in busy) for name in busy[0].cpu}
+    return Result(
+        contestant=busy[0].contestant,
+        messages=sum(each.messages for each in busy),
+        seconds=max(each.began + each.seconds for each in busy) - began,
+        commits=sum(each.commits for each in busy),
+        first=min(each.first for each in busy),
+        cpu=cpu | {"client": sum(each.cpu["client"] for each in busy)},
+        memory=max(each.memory for each in busy),
+        began=began,
+    )

@@ -105,7 +105,7 @@ def _lines(axes: Axes, plot: Plot) -> None:
         axes.set_xscale("log")
     for name, points in plot.series.items():
         xs = [float(point.x) for point in points]
-        axes.plot(xs, [point.y for point in points], marker="o", label=name)
+        axes.plot(xs, [point.y for point in points], marker="o", label=name or None)
         axes.fill_between(xs, [p.low for p in points], [p.high for p in points], alpha=0.15)
     axes.set_xticks(ticks, [f"{tick:,g}" for tick in ticks])
     axes.minorticks_off()
