@@ -41,7 +41,7 @@ class Settings:
     identity_interval: float = 5.0
     mirror: bool = True
     mirror_interval: float = 1.0
-    target_commit_time: float = 0.5
+    target_commit_time: float = 1.0
     batch_operations: int = 50_000
     store_timeout: float = 60.0
     commit_timeout: float = 20.0

@@ -161,7 +161,7 @@ def test_a_batch_that_the_database_refuses_halves_the_pace() -> None:
 @pytest.mark.requirement("N7")
 @pytest.mark.parametrize(
     ("transaction", "poll", "target"),
-    [(45.0, 300.0, 0.5), (None, 300.0, 0.5), (1.0, 300.0, 0.25), (45.0, 1.0, 0.25)],
+    [(45.0, 300.0, 1.0), (None, 300.0, 1.0), (1.0, 300.0, 0.25), (45.0, 1.0, 0.25)],
 )
 def test_a_batch_fits_the_life_of_a_transaction_and_the_interval_of_polls(
     transaction: float | None, poll: float, target: float
