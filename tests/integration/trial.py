@@ -82,10 +82,16 @@ class Verdict(NamedTuple):
 
 def verdict(database: Database[Document], produced: Iterable[Place]) -> Verdict:
     """Compare the effects with what was produced."""
-    counts = effects(database)
+    rows = database[EFFECTS].find().sort("handled_at")
+    return judged([(row["partition"], row["offset"]) for row in rows], produced)
+
+
+def judged(done: Iterable[Place], produced: Iterable[Place]) -> Verdict:
+    """Compare what was done, in the order in which it was handled, with what was produced."""
     order: dict[int, list[int]] = defaultdict(list)
-    for row in database[EFFECTS].find().sort("handled_at"):
-        order[row["partition"]].append(row["offset"])
+    for partition, offset in done:
+        order[partition].append(offset)
+    counts = Counter((key, offset) for key, offsets in order.items() for offset in offsets)
     assert counts.keys() <= set(produced), "there are effects of messages that nobody produced"
     return Verdict(
         lost=sum(place not in counts for place in produced),

@@ -18,17 +18,18 @@ import sys
 import threading
 import time
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from pathlib import Path
+from typing import Any, TypeAlias
 
 from eoconsumer import Consumer, Message, RetryPolicy
 from eoconsumer.core.effects import Run
 from eoconsumer.core.positions import Claims, Start
 from eoconsumer.message import TopicPartition
-from eoconsumer.stores.mongo import MongoStore
-from eoconsumer.stores.mongo.session import MongoSession
-from eoconsumer.stores.mongo.transaction import MongoTransaction
+from eoconsumer.protocols import Store
+from eoconsumer.stores import open_store
 from eoconsumer.telemetry import Events
 
+sys.path.insert(0, str(Path(__file__).parents[1]))  # what the tests share
 TOLD: dict[str, Any] = json.loads(sys.argv[1])
 handled = 0
 once = threading.Lock()
@@ -63,26 +64,54 @@ def pointed(owner: type, method: str, before: str, after: str) -> None:
     setattr(owner, method, call)
 
 
-for scope in (MongoTransaction, MongoSession):
-    pointed(scope, "advance", "advancing", "advanced")
-pointed(MongoTransaction, "commit", "committing", "committed")
-pointed(MongoTransaction, "bury", "burying", "buried")
-pointed(MongoTransaction, "remove", "removing", "removed")
+Write: TypeAlias = Callable[[Any, Any, Mapping[str, Any]], object]
 
 
-class Claiming(MongoStore):
-    """Tells when Kafka has given it partitions, before they are claimed."""
+def prepared(url: str) -> tuple[Store[Any], Write]:
+    """Open the store, with its points; return it, and what writes an effect to it."""
+    scopes: tuple[type, type]
+    if url.startswith("mongodb"):
+        from eoconsumer.stores.mongo.session import MongoSession
+        from eoconsumer.stores.mongo.transaction import MongoTransaction
 
-    def open(self, group: str, owner: str) -> MongoSession:
-        session = super().open(group, owner)
-        claim = session.claim
+        scopes = MongoTransaction, MongoSession
 
-        def told(keys: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]) -> Claims:
-            say("claiming", partitions=[key.partition for key in keys])
-            return claim(keys, starts)
+        def write(store: Any, session: Any, effect: Mapping[str, Any]) -> None:
+            store.database["effects"].insert_one(effect, session=session)
 
-        session.claim = told  # type: ignore  # one session of one reader
-        return session
+    else:
+        from sql_trial import EFFECTS
+        from sqlalchemy import insert
+
+        from eoconsumer.stores.sql.session import SQLSession
+        from eoconsumer.stores.sql.transaction import SQLTransaction
+
+        scopes = SQLTransaction, SQLSession
+
+        def write(_: Any, session: Any, effect: Mapping[str, Any]) -> None:
+            session.execute(insert(EFFECTS), effect)
+
+    transaction, session = scopes
+    for scope in scopes:
+        pointed(scope, "advance", "advancing", "advanced")
+    pointed(transaction, "commit", "committing", "committed")
+    pointed(transaction, "bury", "burying", "buried")
+    pointed(transaction, "remove", "removing", "removed")
+    telling(session)
+    return open_store(url), write
+
+
+def telling(session: type) -> None:
+    """Let a session tell when Kafka has given it partitions, before they are claimed."""
+    claim: Callable[..., Claims] = session.claim  # type: ignore[attr-defined]  # of any store
+
+    def told(
+        self: Any, keys: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]
+    ) -> Claims:
+        say("claiming", partitions=[key.partition for key in keys])
+        return claim(self, keys, starts)
+
+    session.claim = told  # type: ignore[attr-defined]
 
 
 class Said(Events):
@@ -108,6 +137,9 @@ class Said(Events):
         say("restarted", error=str(error), attempt=attempt, delay=delay)
 
 
+store, write_effect = prepared(TOLD["store"])
+
+
 class Ledger(Consumer):
     events = Said()
     retry = RetryPolicy(attempts=TOLD.get("attempts", 3))
@@ -123,7 +155,7 @@ class Ledger(Consumer):
             "handled_at": time.monotonic_ns(),  # one clock for all processes of a machine
             "by": os.getpid(),
         }
-        self.store.database["effects"].insert_one(effect, session=session)  # type: ignore[attr-defined]  # it is a MongoStore
+        write_effect(self.store, session, effect)
         at("written")
         if message.offset in TOLD.get("poison", ()):
             raise ValueError("it cannot be done")
@@ -147,7 +179,6 @@ class Ledger(Consumer):
 def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: asked.set())  # between two runs
-    store = Claiming.connect(TOLD["store"])
     if TOLD.get("redrive"):
         result = Ledger(TOLD["bootstrap"], store, **TOLD["settings"]).redrive()
         say("redriven", done=result.done, stayed=result.stayed)
