@@ -44,6 +44,11 @@ class SQLServer(ServerProcess):
         """The URL of the database "shop", as ``open_store`` and SQLAlchemy take it."""
         return self.url_for("shop")
 
+    @property
+    def bare_url(self) -> str:
+        """The same without a driver: each store has its own, for threads and for asyncio."""
+        return self.url.replace(self.scheme, self.scheme.partition("+")[0])
+
     def url_for(self, database: str) -> str:
         """Return the URL of ``database``, which must exist."""
         return f"{self.scheme}://{self.login}@127.0.0.1:{self.port}/{database}"

@@ -1,4 +1,4 @@
-"""The SQL store keeps the contract on a real MariaDB server."""
+"""The SQL stores keep the contract on a real MariaDB server."""
 
 from __future__ import annotations
 
@@ -7,11 +7,26 @@ from collections.abc import Iterator
 import pytest
 
 from eoconsumer.servers import MariaDBServer
-from tests.conformance.sql_stores import FreshStore, SQLConformance, fresh_store
+from eoconsumer.testing.conformance.on_a_loop import Loop
+from tests.conformance.sql_stores import (
+    AsyncSQLConformance,
+    FreshAsyncStore,
+    FreshStore,
+    SQLConformance,
+    fresh_async_store,
+    fresh_store,
+)
 
 
 class TestMariaDB(SQLConformance):
     @pytest.fixture
     def store(self, mariadb_server: MariaDBServer) -> Iterator[FreshStore]:
         with fresh_store(mariadb_server.url) as store:
+            yield store
+
+
+class TestAsyncMariaDB(AsyncSQLConformance):
+    @pytest.fixture
+    def async_store(self, mariadb_server: MariaDBServer, loop: Loop) -> Iterator[FreshAsyncStore]:
+        with fresh_async_store(mariadb_server.bare_url, loop) as store:
             yield store

@@ -1,4 +1,4 @@
-"""The SQL store keeps the contract on SQLite, as far as one writer at a time can."""
+"""The SQL stores keep the contract on SQLite, as far as one writer at a time can."""
 
 from __future__ import annotations
 
@@ -7,7 +7,15 @@ from pathlib import Path
 
 import pytest
 
-from tests.conformance.sql_stores import FreshStore, SQLConformance, fresh_store
+from eoconsumer.testing.conformance.on_a_loop import Loop
+from tests.conformance.sql_stores import (
+    AsyncSQLConformance,
+    FreshAsyncStore,
+    FreshStore,
+    SQLConformance,
+    fresh_async_store,
+    fresh_store,
+)
 
 
 class TestSQLite(SQLConformance):
@@ -17,4 +25,14 @@ class TestSQLite(SQLConformance):
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[FreshStore]:
         with fresh_store(f"sqlite:///{tmp_path}/shop.db") as store:
+            yield store
+
+
+class TestAsyncSQLite(AsyncSQLConformance):
+    ends_former_owner = False
+    many_writers = False
+
+    @pytest.fixture
+    def async_store(self, tmp_path: Path, loop: Loop) -> Iterator[FreshAsyncStore]:
+        with fresh_async_store(f"sqlite:///{tmp_path}/shop.db", loop) as store:
             yield store

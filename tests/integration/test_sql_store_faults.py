@@ -115,6 +115,9 @@ class Forgotten:
 
     invalidated, closed = True, False
 
+    def in_transaction(self) -> bool:
+        return False
+
     def invalidate(self) -> None:
         pass
 

@@ -48,11 +48,10 @@ class ReaderConnection:
     @property
     def session(self) -> ReaderSession:
         """The session outside of transactions: each of its writes commits on its own."""
-        live = self.live
+        if self._session is not None and not self._session.is_active:  # a flush failed in it
+            self._forget_session()
         if self._session is None:
-            self._session = ReaderSession(live, self.guard)
-        elif not self._session.is_active:  # a flush failed in it
-            self._session.rollback()
+            self._session = ReaderSession(lambda: self.live, self.guard)
         return self._session
 
     @contextmanager
@@ -77,6 +76,8 @@ class ReaderConnection:
             except BaseException:
                 self._forget_session()
                 raise
+        if self._connection is not None and self._connection.in_transaction():
+            self._connection.rollback()  # of SQLAlchemy only: the database knows of none
 
     def begin(self) -> None:
         """Begin a transaction; from here on the guard watches."""

@@ -8,6 +8,7 @@ the first error nothing more is sent, unless a savepoint was there for it and is
 from __future__ import annotations
 
 import re
+from collections.abc import Callable
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary
 
@@ -132,10 +133,15 @@ class Guard:
 class ReaderSession(Session):
     """A session of SQLAlchemy, used like any other, that will not be ended by a handler."""
 
-    def __init__(self, connection: Connection, guard: Guard) -> None:
-        """Work on ``connection``."""
-        super().__init__(bind=connection)
+    def __init__(self, connection: Callable[[], Connection], guard: Guard) -> None:
+        """Work on what ``connection`` returns, from the first statement on."""
+        super().__init__()
+        self._connect = connection
         self._guard = guard
+
+    def get_bind(self, *_: Any, **__: Any) -> Connection:
+        """Return the connection, whatever is asked of it."""
+        return self._connect()
 
     def commit(self) -> None:
         """Refused inside of the consumer's transaction."""

@@ -41,8 +41,7 @@ class SQLSession:
     @property
     def session(self) -> Session:
         """The session of SQLAlchemy outside of a transaction: each write commits on its own."""
-        with translated("connect"):
-            return self.connection.session
+        return self.connection.session
 
     def claim(
         self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from typing import Any, Self
+from typing import Self
 
-from sqlalchemy import URL, Engine, create_engine, make_url
-from sqlalchemy.exc import ArgumentError, NoSuchModuleError, SQLAlchemyError
+from sqlalchemy import Engine, create_engine
+from sqlalchemy.exc import SQLAlchemyError
 
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.letters import Letter, Selection
@@ -20,6 +20,7 @@ from eoconsumer.stores.sql.postgresql import PostgreSQL
 from eoconsumer.stores.sql.session import SQLSession
 from eoconsumer.stores.sql.sqlite import SQLite
 from eoconsumer.stores.sql.translation import summary
+from eoconsumer.stores.sql.url import DRIVERS, engine_of
 
 DATABASES: dict[str, type[Database]] = {
     "postgresql": PostgreSQL,
@@ -27,27 +28,6 @@ DATABASES: dict[str, type[Database]] = {
     "mariadb": MySQL,
     "sqlite": SQLite,
 }
-
-#: The driver where the URL names none.
-DRIVERS = {"postgresql": "psycopg", "mysql": "pymysql", "mariadb": "pymysql", "sqlite": "pysqlite"}
-
-#: What the drivers are told where the URL does not say otherwise: to notice within seconds that
-#: nobody is there any more. The default of the system is two hours.
-NOTICE: dict[str, dict[str, int]] = {
-    "psycopg": {
-        "connect_timeout": 5,
-        "keepalives_idle": 5,
-        "keepalives_interval": 2,
-        "keepalives_count": 3,
-        "tcp_user_timeout": 10_000,
-    },
-    "pymysql": {"connect_timeout": 5},
-}
-
-FORM = (
-    "Its form is postgresql+psycopg://user@host/shop, mariadb+pymysql://user@host/shop or "
-    "sqlite:///shop.db."
-)
 
 
 class SQLStore:
@@ -84,18 +64,7 @@ class SQLStore:
         Connects at the first use. Without a driver in the URL it is psycopg, PyMySQL or the
         standard library's sqlite3. Raises ``ConfigurationError`` for a URL that cannot be used.
         """
-        try:
-            made = make_url(url)
-        except (ArgumentError, ValueError):
-            # What SQLAlchemy says quotes the URL, and with it a password.
-            raise ConfigurationError(
-                f"The database URL cannot be used; nothing was consumed. {FORM}"
-            ) from None
-        if not made.database:
-            raise ConfigurationError(
-                f"The database URL names no database; nothing was consumed. {FORM}"
-            )
-        store = cls(_engine(made))
+        store = cls(engine_of(create_engine, url, DRIVERS))
         store._owned = True
         return store
 
@@ -163,26 +132,3 @@ class SQLStore:
             f"The database cannot be used; nothing was consumed. It said: {summary(error)}. "
             "Check the URL, the network, and that the server runs."
         )
-
-
-def _engine(url: URL) -> Engine:
-    if "+" not in url.drivername and url.drivername in DRIVERS:
-        url = url.set(drivername=f"{url.drivername}+{DRIVERS[url.drivername]}")
-    driver = url.drivername.partition("+")[2]
-    told: dict[str, Any] = {k: v for k, v in NOTICE.get(driver, {}).items() if k not in url.query}
-    try:
-        # Parameters are payloads, and have no business in logs.
-        engine = create_engine(url, connect_args=told, hide_parameters=True)
-    except NoSuchModuleError:
-        raise ConfigurationError(
-            f"SQLAlchemy has no driver {url.drivername}; nothing was consumed. {FORM}"
-        ) from None
-    except ModuleNotFoundError as error:
-        raise ConfigurationError(
-            f"The driver {error.name!r} is not installed; nothing was consumed. "
-            f"Run: pip install 'eoconsumer[{url.get_backend_name()}]'"
-        ) from error
-    if engine.dialect.name == "postgresql":
-        # Many rows in one INSERT, as it does where rows are returned: three times as fast.
-        engine.dialect.use_insertmanyvalues_wo_returning = True
-    return engine

@@ -31,10 +31,11 @@ class SQLTransaction:
         self._owner = owner
         self._connection = owner.connection
         self._connection.begin()
-        self._session = ReaderSession(self._connection.live, self._connection.guard)
+        connection = self._connection.live
+        self._session = ReaderSession(lambda: connection, self._connection.guard)
         self._moves: tuple[Move, ...] = ()
         self._open = True
-        self._doubt: SQLAlchemyError | None = None
+        self._sent = self._done = False
 
     @property
     def session(self) -> Session:
@@ -74,18 +75,19 @@ class SQLTransaction:
 
     def commit(self) -> None:
         """Commit; after ``CommitInDoubt`` a further call finds out whether it happened."""
-        if self._doubt is not None:
-            self._look(self._doubt)
-        if not self._open:
+        if self._done:
+            return
+        if self._sent:
+            self._look()
             return
         self._flush()
         self._leave()
+        self._sent = True
         try:
             self._connection.live.commit()
         except SQLAlchemyError as error:
             kind = kind_of(error)
             if kind is Kind.LOST:
-                self._doubt = error
                 self._connection.drop()
                 raise CommitInDoubt(f"The commit's answer was lost: {summary(error)}") from error
             if kind is not Kind.DATA:
@@ -93,6 +95,7 @@ class SQLTransaction:
             raise StoreError(
                 f"The database refused to commit; nothing was stored. It said: {summary(error)}"
             ) from error
+        self._done = True
 
     def abort(self) -> None:
         """Roll back; a server that cannot be reached forgets the transaction by itself."""
@@ -100,22 +103,23 @@ class SQLTransaction:
             self._leave()
         self._connection.roll_back()
 
-    def _look(self, doubt: SQLAlchemyError) -> None:
+    def _look(self) -> None:
         """Read the rows, behind our own mark: by then the old connection's transaction is over."""
-        if not self._moves:
-            raise CommitInDoubt(f"The commit's answer was lost: {summary(doubt)}") from doubt
+        self._connection.drop()
         try:
             rows = self._owner.rows.find([move.partition for move in self._moves])
         except TransientStoreError as error:
             raise CommitInDoubt(
                 f"The commit's answer was lost, and nobody answers now: {summary(error)}"
             ) from error
+        if not self._moves:  # nothing that could tell
+            raise CommitInDoubt
         if not all(stands_at(rows.get(move.partition), move) for move in self._moves):
             raise TransientStoreError(
                 "The commit's answer was lost, and the position says that it did not happen; the "
                 "batch is done again."
-            ) from doubt
-        self._doubt = None
+            )
+        self._done = True
 
     def _flush(self) -> None:
         """Write what the handler left in the session, behind a look at what went wrong in it."""

@@ -1,0 +1,86 @@
+"""The SQL store for asyncio: what users construct."""
+
+from __future__ import annotations
+
+from collections.abc import AsyncIterator
+from typing import Self
+
+from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
+from sqlalchemy.util import greenlet_spawn
+
+from eoconsumer.core.applied import Applied
+from eoconsumer.core.letters import Letter, Selection
+from eoconsumer.errors import ConfigurationError
+from eoconsumer.message import TopicPartition
+from eoconsumer.stores.sql.session_async import AsyncSQLSession
+from eoconsumer.stores.sql.store import SQLStore
+from eoconsumer.stores.sql.url import ASYNC_DRIVERS, engine_of
+
+
+class AsyncSQLStore:
+    """What ``SQLStore`` is to threads, for asyncio.
+
+    >>> store = AsyncSQLStore.connect("postgresql+psycopg://localhost/shop")
+    >>> await session.execute(insert(ledger).values(qty=1))
+    """
+
+    #: SQL transactions may take as long as they like.
+    transaction_seconds: float | None = None
+
+    def __init__(self, engine: AsyncEngine) -> None:
+        """Use a ready ``engine``, which stays the caller's to dispose.
+
+        Raises ``ConfigurationError`` for one that blocks, and for another kind of database.
+        """
+        if not isinstance(engine, AsyncEngine):
+            raise ConfigurationError(
+                "This engine blocks the event loop; nothing was consumed. Give AsyncSQLStore one "
+                "of create_async_engine(), or use SQLStore with a Consumer."
+            )
+        self.engine = engine
+        self._blocking = SQLStore(engine.sync_engine)
+        self._owned = False
+
+    @classmethod
+    def connect(cls, url: str) -> Self:
+        """Make an engine for ``url``, which names the database; ``close`` disposes of it.
+
+        Without a driver in the URL it is psycopg, asyncmy or aiosqlite. Raises
+        ``ConfigurationError`` for a URL that cannot be used, and for a driver that blocks.
+        """
+        store = cls(engine_of(create_async_engine, url, ASYNC_DRIVERS))
+        store._owned = True
+        return store
+
+    async def setup(self) -> None:
+        """Check the server and make the tables; see ``SQLStore.setup``."""
+        await greenlet_spawn(self._blocking.setup)
+
+    async def diagnose(self) -> list[tuple[str, bool, str]]:
+        """Return each check's name, whether it passed, and what it found or what to do."""
+        return await greenlet_spawn(self._blocking.diagnose)
+
+    async def open(self, group: str, owner: str) -> AsyncSQLSession:
+        """Open a session for one reader; ``owner`` is unique among all readers, ever."""
+        return AsyncSQLSession(self._blocking.open(group, owner))
+
+    async def letters(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
+        """Return dead letters; see the protocol."""
+        return await greenlet_spawn(self._blocking.letters, which, after, limit)
+
+    async def applied(
+        self, group: str, partition: TopicPartition, first: int, upto: int
+    ) -> AsyncIterator[Applied]:
+        """Read the applied-log; see the protocol."""
+        lines = self._blocking.applied(group, partition, first, upto)
+        while (line := await greenlet_spawn(next, lines, None)) is not None:
+            yield line
+
+    async def close(self) -> None:
+        """Dispose of the engine if ``connect`` made it."""
+        if self._owned:
+            await self.engine.dispose()
+
+    def __repr__(self) -> str:
+        """Name the database, never the URL: it may hold a password."""
+        return f"Async{self._blocking!r}"
