@@ -10,7 +10,7 @@ from __future__ import annotations
 import re
 from collections.abc import Callable
 from typing import Any, NoReturn
-from weakref import WeakKeyDictionary
+from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
@@ -38,6 +38,7 @@ ROLLBACK_TO = re.compile(
 )
 
 _guards: WeakKeyDictionary[Connection, Guard] = WeakKeyDictionary()
+_heard: WeakSet[Engine] = WeakSet()
 
 
 class Guard:
@@ -164,7 +165,9 @@ class ReaderSession(Session):
 
 def hear_errors(engine: Engine) -> None:
     """Let the guards hear of the errors of ``engine``'s connections."""
-    if not event.contains(engine, "handle_error", _note):
+    # Not event.contains: it goes by id(), which an engine that is gone may have had.
+    if engine not in _heard:
+        _heard.add(engine)
         event.listen(engine, "handle_error", _note)
 
 
