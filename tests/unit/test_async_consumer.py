@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import time
-from collections.abc import AsyncIterator, Iterator, Sequence
+from collections.abc import AsyncIterator, Callable, Iterator, Sequence
 from typing import Any
 from unittest.mock import patch
 
@@ -19,9 +19,12 @@ from eoconsumer import (
     RetryPolicy,
     TopicPartition,
 )
-from eoconsumer.runner_async.reader import AsyncReader
 from eoconsumer.stores.memory import MemorySession, MemoryStore
-from eoconsumer.stores.memory_async import AsyncMemoryStore
+from eoconsumer.stores.memory_async import (
+    AsyncMemoryStore,
+    AsyncMemoryStoreSession,
+    AsyncMemoryTransaction,
+)
 
 AT_ONCE = RetryPolicy(attempts=2, minimum=0.0, maximum=0.0)
 
@@ -282,17 +285,88 @@ def test_a_store_that_blocks_is_refused() -> None:
         Ledger(SERVERS, MemoryStore())  # type: ignore[arg-type]  # that is the mistake
 
 
-def test_effects_of_the_store_stay_in_one_task() -> None:
+def test_a_batch_is_begun_handled_and_committed_by_one_task() -> None:
     """Or a session that is bound to a task's context would not be bound in its handler."""
     tasks: set[Any] = set()
-    carry_out = AsyncReader._carry_out
 
-    async def seen(self: AsyncReader, effect: Any) -> Any:
-        if type(effect).__name__ in ("Begin", "Handle", "Advance", "Commit"):
+    class Seen(Ledger):
+        async def handle(self, message: Message, session: MemorySession) -> None:
             tasks.add(asyncio.current_task())
-        return await carry_out(self, effect)
+            await super().handle(message, session)
 
-    with patch.object(AsyncReader, "_carry_out", seen):
-        asyncio.run(OnLoop(Ledger(SERVERS, AsyncMemoryStore()), logs(2, 5)).all())
+    def seen(call: Callable[..., Any]) -> Callable[..., Any]:
+        async def by_whom(*args: Any) -> Any:
+            tasks.add(asyncio.current_task())
+            return await call(*args)
+
+        return by_whom
+
+    with (
+        patch.object(
+            AsyncMemoryStoreSession, "transaction", seen(AsyncMemoryStoreSession.transaction)
+        ),
+        patch.object(AsyncMemoryTransaction, "advance", seen(AsyncMemoryTransaction.advance)),
+        patch.object(AsyncMemoryTransaction, "commit", seen(AsyncMemoryTransaction.commit)),
+    ):
+        asyncio.run(OnLoop(Seen(SERVERS, AsyncMemoryStore()), logs(2, 5)).all())
 
     assert len(tasks) == 1
+
+
+def test_a_claim_within_a_poll_comes_to_its_end_before_a_cancelled_reader_gives_up() -> None:
+    """1. A poll claims, 2. the reader is cancelled, 3. both would change the partitions' states."""
+    told: list[str] = []
+    begun = asyncio.Event()
+    claim = AsyncMemoryStoreSession.claim
+
+    async def slowly(self: AsyncMemoryStoreSession, *args: Any) -> Any:
+        told.append("claiming")
+        begun.set()
+        await asyncio.sleep(0.1)
+        claims = await claim(self, *args)
+        told.append("claimed")
+        return claims
+
+    class Told(Ledger):
+        async def on_revoked(self, partitions: list[TopicPartition]) -> None:
+            told.append(f"revoked {len(partitions)}")
+
+    async def main() -> None:
+        running = OnLoop(Told(SERVERS, AsyncMemoryStore()), logs(2, 1))
+        task = asyncio.create_task(running.run(lambda _: False))
+        await begun.wait()
+        task.cancel()
+        await asyncio.wait([task])
+
+    with patch.object(AsyncMemoryStoreSession, "claim", slowly):
+        asyncio.run(main())
+
+    assert told[0] == "claiming"
+    assert told[-2:] == ["claimed", "revoked 2"]
+
+
+def test_a_run_that_is_cancelled_again_and_again_while_it_drains_gives_up_in_order() -> None:
+    closed: list[str] = []
+    store = AsyncMemoryStore()
+    draining = asyncio.Event()
+
+    class Slow(Ledger):
+        async def on_revoked(self, partitions: list[TopicPartition]) -> None:
+            draining.set()
+            await asyncio.sleep(0.05)
+            closed.extend(partition.topic for partition in partitions)
+
+    async def main() -> None:
+        running = OnLoop(Slow(SERVERS, store), logs(1, 1))
+        task = asyncio.create_task(running.all())
+        await draining.wait()
+        while not task.done():
+            task.cancel()
+            await asyncio.sleep(0)
+        with pytest.raises(asyncio.CancelledError):
+            await task
+
+    asyncio.run(main())
+
+    assert closed == ["orders"]
+    assert [row.owner for row in store.memory.rows.values()] == [""]
