@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Callable, Sequence
 from functools import partial
-from inspect import isasyncgen, isawaitable
+from inspect import isawaitable
 from typing import Any
 
 from eoconsumer.codecs import JsonDecoder, Route
@@ -136,22 +136,25 @@ class AsyncWork:
         attempt: int,
     ) -> None:
         """Ask the handler for the writes of each message, once; nothing is written here."""
+        tracing, recording = self._watch.tracing, self.recording
         for message in messages:
-            if self.recording.knows(message):
+            if recording.knows(message):
                 continue
-            began = time.monotonic()
+            began = time.monotonic() if tracing else 0.0
             try:
                 returned = call(message)
-                if isasyncgen(returned):
-                    returned = [write async for write in returned]
-                elif isawaitable(returned):
+                kind = type(returned)
+                if hasattr(kind, "__await__"):
                     returned = await returned
-                self.recording.add(message, returned)
+                elif hasattr(kind, "__aiter__"):
+                    returned = [write async for write in returned]
+                recording.add(message, returned)
             except Exception as error:
                 trace(self._watch, run, [message], attempt, "handle", began, error)
                 failure = await self._failure(run, message.offset, error, until, before="untouched")
                 raise failure from failure.__cause__
-            trace(self._watch, run, [message], attempt, "handle", began, None)
+            if tracing:
+                trace(self._watch, run, [message], attempt, "handle", began, None)
         in_time(until)
 
     async def _failure(
