@@ -22,10 +22,11 @@ import orjson
 from pymongo import InsertOne
 
 from eoconsumer import AsyncConsumer, Consumer, Message, Snapshot
+from eoconsumer.cli.bench.load import produce
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
 from eoconsumer.stores.mongo import AsyncMongoStore, MongoStore
-from tests.benchmark.throughput import PARTITIONS, TOPIC, produce
 
+TOPIC, PARTITIONS = "stock-moves", 6
 NAMESPACE = "benchmark.rows"
 
 
@@ -135,7 +136,7 @@ def main() -> None:
     options = parser.parse_args()
     with KafkaBroker() as kafka, MongoReplicaSet(nodes=3) as mongo:
         kafka.create_topic(TOPIC, partitions=PARTITIONS)
-        produce(kafka.bootstrap_servers, options.messages)
+        produce(kafka.bootstrap_servers, TOPIC, PARTITIONS, options.messages)
         servers, url = kafka.bootstrap_servers, mongo.url_for("benchmark")
         for form, (plain, awaited) in PAIRS.items():
             rates, cpu = [], []

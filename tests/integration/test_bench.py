@@ -8,11 +8,14 @@ import sys
 from pathlib import Path
 from typing import Any
 
+import psutil
 import pytest
 from pymongo.database import Database
+from trial import eventually
 
 from eoconsumer.cli.bench.counting import miscounted
 from eoconsumer.cli.bench.task import Task
+from eoconsumer.servers.process import free_port
 
 BENCH = [sys.executable, "-c", "from eoconsumer.cli import main; main()", "bench"]
 TIMEOUT = 300.0  # seconds; the machine may be busy
@@ -50,6 +53,31 @@ def test_the_limit_has_figures_of_every_side_and_every_ratio(tmp_path: Path) -> 
     for (run,) in figures["latency"]["runs"].values():
         assert 0 < run["latency"]["p50"] <= run["latency"]["p99.9"]
     assert figures["memory"]["runs"][0]["messages"] == 12_000
+
+
+DRIVER = """
+import time
+from eoconsumer.cli.bench.process import Side
+from eoconsumer.cli.bench.task import Task
+
+side = Side(Task("memory", "127.0.0.1:{port}", "memory://", "t", 1, 1, "g"))
+side.wait_until_up()
+side.go()
+print(side.pid, flush=True)
+time.sleep(100)
+"""
+
+
+def test_a_side_ends_with_its_driver_however_that_died() -> None:
+    program = DRIVER.format(port=free_port())  # nobody listens there, so the side goes on trying
+    with subprocess.Popen([sys.executable, "-c", program], stdout=subprocess.PIPE) as driver:
+        assert driver.stdout is not None
+        side = psutil.Process(int(driver.stdout.readline()))
+        assert side.is_running()
+        driver.kill()
+    gone = (psutil.STATUS_ZOMBIE, psutil.STATUS_DEAD)
+    # Sooner than it gives up the broker by itself.
+    eventually(lambda: not side.is_running() or side.status() in gone, seconds=5)
 
 
 def test_a_side_that_lost_or_doubled_a_message_is_found_out(database: Database[Any]) -> None:

@@ -13,6 +13,7 @@ from rich.console import Console
 from eoconsumer.cli.bench.limit import adaptive, latency, memory, start, throughput
 from eoconsumer.cli.bench.limit.plan import PARTS, SIDES, SIZES, Plan
 from eoconsumer.cli.bench.report.cells import decimal
+from eoconsumer.cli.bench.report.machine import load
 from eoconsumer.cli.bench.report.model import Plot, Point, Report, Section, Table
 from eoconsumer.cli.bench.report.page import drawn, page
 from eoconsumer.cli.bench.report.text import as_json, markdown, rendered
@@ -179,6 +180,11 @@ def test_an_unknown_name_is_refused_with_the_names_that_there_are() -> None:
 )
 def test_a_number_is_shown_with_three_digits_that_count(value: float, text: str) -> None:
     assert decimal(value, 3) == text
+
+
+def test_a_report_of_a_busy_machine_says_so() -> None:
+    assert load(0.5, cores=2) == "0.50"
+    assert load(0.51, cores=2).startswith("0.51: others were at work")
 
 
 def test_a_pipe_in_a_cell_does_not_end_it() -> None:

@@ -17,15 +17,13 @@ class Turn:
     run: Callable[[], Result]
 
 
-def take_turns(
-    turns: Sequence[Turn], rounds: int, view: View, *, warm_up: bool = True
-) -> Mapping[str, list[Result]]:
+def take_turns(turns: Sequence[Turn], rounds: int, view: View) -> Mapping[str, list[Result]]:
     """Run all ``turns`` one after the other, ``rounds`` times; return their results, by name.
 
-    The results of a first round are thrown away, where there is a ``warm_up``.
+    Before that comes a warm-up: a round whose results are thrown away.
     """
     results: dict[str, list[Result]] = {turn.name: [] for turn in turns}
-    for number in range(not warm_up, rounds + 1):
+    for number in range(rounds + 1):
         for turn in turns:
             view.begin(turn.name)
             result = turn.run()

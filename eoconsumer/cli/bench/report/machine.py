@@ -22,14 +22,21 @@ def machine(mongod: str) -> Mapping[str, str]:
         "date": f"{datetime.now(UTC):%Y-%m-%d %H:%M} UTC",
         "processor": f"{_processor()}, {os.cpu_count()} cores",
         "memory": f"{psutil.virtual_memory().total / 2**30:.0f} GiB",
-        "system": f"{platform.system()} {platform.release()}",
+        "system": f"{platform.system()} {platform.release().partition('-')[0]}",
         "Python": platform.python_version(),
         **{name: version(name) for name in packages},
         "librdkafka": libversion()[0],
         "Kafka": f"{KAFKA_VERSION}, one broker",
         "MongoDB": f"{mongod}, a replica set of three, all on this machine",
-        "load before": " ".join(f"{load:.2f}" for load in os.getloadavg()),
+        "load before": load(os.getloadavg()[0], os.cpu_count() or 1),
     }
+
+
+def load(before: float, cores: int) -> str:
+    """Return how busy the machine was before, and what that means for the figures."""
+    if before <= cores / 4:
+        return f"{before:.2f}"
+    return f"{before:.2f}: others were at work, so rates are too low, and ratios uncertain"
 
 
 def _processor() -> str:
