@@ -13,6 +13,8 @@ from eoconsumer.codecs import Decode, Form
 from eoconsumer.consumer.consuming import Consuming
 from eoconsumer.consumer.forms import is_async_generator, is_awaitable, is_generator, named
 from eoconsumer.consumer.signals import is_taken, signals_stop
+from eoconsumer.core.letters import EVERY_LETTER, Selection
+from eoconsumer.core.redrive import Redriven
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.kafka.check import topics_exist
 from eoconsumer.message import Message, TopicPartition
@@ -20,6 +22,7 @@ from eoconsumer.protocols import AsyncStore
 from eoconsumer.runner import User
 from eoconsumer.runner.watch import Watch
 from eoconsumer.runner_async import AsyncRunner
+from eoconsumer.runner_async.redrive import redrive
 from eoconsumer.runner_async.waiting import LoopFlag
 from eoconsumer.telemetry import Snapshot
 
@@ -121,6 +124,14 @@ class AsyncConsumer(Consuming[AsyncStore[S]], Generic[S]):
                 await self.store.setup()
                 await runner.run(predicate)
         return watch.snapshot()
+
+    async def redrive(
+        self, which: Selection = EVERY_LETTER, *, limit: int | None = None
+    ) -> Redriven:
+        """Give the dead letters of this group to their handlers again; see ``Consumer.redrive``."""
+        self._not_forked()
+        watch = Watch(self.events)
+        return await redrive(self.config, self.store, self._user(), watch, which, limit)
 
     def _user(self) -> User:
         own = type(self).after_commit is not AsyncConsumer.after_commit

@@ -51,7 +51,12 @@ def drop(store: Store[Any], group: str, which: Selection, limit: int | None) -> 
 
 
 def _open(store: Store[Any], group: str) -> StoreSession[Any]:
-    return store.open(group, f"{socket.gethostname()}:{os.getpid()}:redrive:{uuid.uuid4().hex}")
+    return store.open(group, redriver_name())
+
+
+def redriver_name() -> str:
+    """Return a name for a redrive of this process that no other ever has."""
+    return f"{socket.gethostname()}:{os.getpid()}:redrive:{uuid.uuid4().hex}"
 
 
 class Redriver:

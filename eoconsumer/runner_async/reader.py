@@ -25,6 +25,7 @@ from eoconsumer.runner.driving import drive
 from eoconsumer.runner.fetching import Fetching
 from eoconsumer.runner.user import User
 from eoconsumer.runner.watch import Watch
+from eoconsumer.runner_async.driving import drive as drive_awaited
 from eoconsumer.runner_async.user import AsyncWork
 from eoconsumer.runner_async.waiting import LoopFlag, to_its_end
 
@@ -85,17 +86,7 @@ class AsyncReader:
 
     async def _drive(self, effects: fx.Effects[None]) -> None:
         """Do what ``effects`` asks for, one after the other."""
-        try:
-            effect = next(effects)
-            while True:
-                try:
-                    result = await self._carry_out(effect)
-                except EOConsumerError as error:
-                    effect = effects.throw(error)
-                else:
-                    effect = effects.send(result)
-        except StopIteration:
-            return
+        await drive_awaited(effects, self._carry_out)
 
     async def _carry_out(self, effect: fx.Effect) -> Any:
         kind = type(effect)

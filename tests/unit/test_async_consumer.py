@@ -370,3 +370,26 @@ def test_a_run_that_is_cancelled_again_and_again_while_it_drains_gives_up_in_ord
 
     assert closed == ["orders"]
     assert [row.owner for row in store.memory.rows.values()] == [""]
+
+
+def test_dead_letters_are_applied_again_in_order_and_once() -> None:
+    store = AsyncMemoryStore()
+    asyncio.run(OnLoop(Poisoned(SERVERS, store), logs(2, 5)).all())
+    assert [place(letter.message) for letter in store.dead_letters] == [(0, 2)]
+
+    done = asyncio.run(Ledger(SERVERS, store).redrive())
+
+    assert (done.done, done.stayed) == (1, 0)
+    assert store.dead_letters == []
+    assert sorted(store.tables["ledger"]) == every(2, 5)  # type: ignore[type-var]
+
+
+def test_a_dead_letter_whose_handler_fails_again_stays() -> None:
+    store = AsyncMemoryStore()
+    asyncio.run(OnLoop(Poisoned(SERVERS, store), logs(2, 5)).all())
+
+    done = asyncio.run(Poisoned(SERVERS, store).redrive())
+
+    assert (done.done, done.stayed) == (0, 1)
+    assert [letter.attempts for letter in store.dead_letters] == [3]
+    assert sorted(store.tables["ledger"]) == POISONED  # type: ignore[type-var]
