@@ -72,6 +72,7 @@ class Database:
         """Leave a transaction open that holds a position, and claim the position elsewhere."""
         with closing(self._open()) as dead, closing(self._open()) as heir:
             move = _claim(dead)
+            seconds: float | None = None
             try:
                 with dead.transaction() as transaction:
                     transaction.advance([move])
@@ -79,6 +80,8 @@ class Database:
                     _claim(heir)
                     seconds = time.monotonic() - began
             except StoreError:
+                if seconds is None:
+                    return "an open transaction holds its position until it ends: nobody can end it"
                 return f"an open transaction was ended and its position claimed in {seconds:.2f} s"
         raise ConfigurationError(
             "A transaction committed although its position had been claimed by another owner: "

@@ -11,6 +11,7 @@ from sqlalchemy.engine import Dialect
 from typer.testing import CliRunner
 
 from eoconsumer.cli.app import app
+from eoconsumer.cli.trials import Database
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.stores.sql import SQLStore, schema
 
@@ -87,3 +88,16 @@ def test_a_store_without_statements_says_so() -> None:
     shown = CliRunner().invoke(app, ["setup", "--store", "memory://", "--show"])
 
     assert isinstance(shown.exception, ConfigurationError) or shown.exit_code == 78
+
+
+def test_the_doctor_says_of_sqlite_that_nobody_can_end_an_open_transaction(
+    tmp_path: Path,
+) -> None:
+    store = SQLStore.connect(f"sqlite:///{tmp_path}/shop.db")
+    database = Database(store)
+    database.setup()
+
+    assert [passed for _, passed, _ in database.diagnose()] == [True, True]
+    assert database.roll_back() == "a position was moved and rolled back"
+    assert "nobody can end it" in database.take_over()
+    store.close()

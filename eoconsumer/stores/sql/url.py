@@ -74,7 +74,4 @@ def engine_of(make: Callable[..., E], url: str, drivers: Mapping[str, str]) -> E
             f"The driver {error.name!r} is not installed; nothing was consumed. "
             f"Run: pip install 'eoconsumer[{made.get_backend_name()}]'"
         ) from error
-    if engine.dialect.name == "postgresql":
-        # Many rows in one INSERT, as it does where rows are returned: three times as fast.
-        engine.dialect.use_insertmanyvalues_wo_returning = True
     return engine

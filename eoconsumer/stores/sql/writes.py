@@ -11,6 +11,7 @@ from sqlalchemy.sql import ClauseElement
 
 from eoconsumer.errors import HandlerMisuse, WriteFailed
 from eoconsumer.stores.sql.connection import ReaderConnection
+from eoconsumer.stores.sql.plain import plain_text
 from eoconsumer.stores.sql.translation import Kind, kind_of, transient
 
 SAVEPOINT = "eoconsumer_writes"
@@ -35,10 +36,15 @@ class Group(NamedTuple):
 
     def send(self, connection: Connection) -> None:
         """Send it: many by the driver's executemany."""
-        if len(self.parameters) > 1:
-            connection.execute(self.statement, self.parameters)
+        parameters = self.parameters
+        if len(parameters) == 1:
+            connection.execute(self.statement, parameters[0])
+        elif not parameters:
+            connection.execute(self.statement)
+        elif (plain := plain_text(self.statement, parameters[0], connection.dialect)) is None:
+            connection.execute(self.statement, parameters)
         else:
-            connection.execute(self.statement, *self.parameters)
+            connection.exec_driver_sql(plain.text, plain.ordered(parameters))
 
     @property
     def size(self) -> int:
@@ -71,23 +77,35 @@ def send(reader: ReaderConnection, writes: Sequence[Write]) -> None:
 def grouped(writes: Sequence[Write]) -> list[Group]:
     """Put writes together that follow one another and differ in their parameters only."""
     groups: list[Group] = []
+    last: Group | None = None
     for write in writes:
-        statement, parameters = write, None
-        if isinstance(write, tuple) and len(write) == 2:
-            statement, parameters = write
-        if not isinstance(statement, Executable) or not isinstance(parameters, Mapping | None):
-            raise HandlerMisuse(
-                f"The handler returned {type(write).__name__}, which is no write of a SQL store; "
-                "nothing was written. A write is a statement of SQLAlchemy, or a tuple (statement, "
-                "parameters): yield it, or return a list of them. SQL as text goes into text()."
-            )
-        if parameters is None:
-            groups.append(Group(statement, []))
-        elif groups and groups[-1].takes(statement, parameters):
-            groups[-1].parameters.append(parameters)
+        if (
+            type(write) is tuple
+            and last is not None
+            and write[0] is last.statement
+            and last.parameters
+            and write[1].keys() == last.parameters[0].keys()
+        ):
+            last.parameters.append(write[1])  # most of them
+            continue
+        statement, parameters = _parts(write)
+        if parameters is not None and last is not None and last.takes(statement, parameters):
+            last.parameters.append(parameters)
         else:
-            groups.append(Group(statement, [parameters]))
+            last = Group(statement, [] if parameters is None else [parameters])
+            groups.append(last)
     return groups
+
+
+def _parts(write: object) -> tuple[Executable, Parameters | None]:
+    statement, parameters = write if isinstance(write, tuple) and len(write) == 2 else (write, None)
+    if isinstance(statement, Executable) and isinstance(parameters, Mapping | None):
+        return statement, parameters
+    raise HandlerMisuse(
+        f"The handler returned {type(write).__name__}, which is no write of a SQL store; nothing "
+        "was written. A write is a statement of SQLAlchemy, or a tuple (statement, parameters): "
+        "yield it, or return a list of them. SQL as text goes into text()."
+    )
 
 
 def _send(

@@ -1,0 +1,64 @@
+"""Statements whose parameters the driver can take as they are: those need no SQLAlchemy any more.
+
+For each row of an executemany SQLAlchemy looks up every parameter, which takes longer than the
+driver does. Where it would change none of them, its text goes to the driver with the rows.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Mapping, Sequence
+from functools import lru_cache
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import Delete, Executable, Insert, Update
+from sqlalchemy.engine import Dialect
+from sqlalchemy.sql.compiler import SQLCompiler
+
+#: The statements that are made once and used for every message, and a few more.
+KNOWN = 100
+
+
+class Plain(NamedTuple):
+    """A statement as the driver takes it; ``names`` is the order of its parameters, if any."""
+
+    text: str
+    names: tuple[str, ...] | None
+
+    def ordered(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
+        """Return ``rows`` as the driver takes them."""
+        if self.names is None:
+            return [*rows]
+        if len(self.names) == 1:
+            return [(row[self.names[0]],) for row in rows]
+        return [*map(itemgetter(*self.names), rows)]
+
+
+def plain_text(statement: Executable, row: Mapping[str, Any], dialect: Dialect) -> Plain | None:
+    """Return ``statement`` for rows like ``row``; None where SQLAlchemy has more to do.
+
+    That is: defaults of columns, values in the statement, types that convert, lists.
+    """
+    if not isinstance(statement, Insert | Update | Delete):
+        return None
+    return _plain(statement, frozenset(row), dialect)
+
+
+@lru_cache(maxsize=KNOWN)
+def _plain(
+    statement: Insert | Update | Delete, keys: frozenset[str], dialect: Dialect
+) -> Plain | None:
+    compiled = statement.compile(dialect=dialect, column_keys=sorted(keys))
+    assert isinstance(compiled, SQLCompiler)
+    binds = compiled.bind_names
+    if set(binds.values()) != keys or compiled.insert_prefetch or compiled.update_prefetch:
+        return None
+    if compiled.post_compile_params or compiled.literal_execute_params:
+        return None
+    if compiled.effective_returning or any(_converts(bind.type, dialect) for bind in binds):
+        return None
+    return Plain(str(compiled), tuple(compiled.positiontup or ()) or None)
+
+
+def _converts(kind: Any, dialect: Dialect) -> bool:
+    return kind.dialect_impl(dialect).bind_processor(dialect) is not None

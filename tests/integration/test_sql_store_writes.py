@@ -1,0 +1,132 @@
+"""Writes as values mean what the statements mean, also where the driver takes them as they are."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from datetime import datetime
+from typing import Any
+
+import pytest
+from sql_cases import owner, sql_store
+from sqlalchemy import (
+    JSON,
+    Column,
+    DateTime,
+    Integer,
+    MetaData,
+    String,
+    Table,
+    bindparam,
+    delete,
+    insert,
+    select,
+    text,
+    update,
+)
+
+from eoconsumer.errors import WriteFailed
+from eoconsumer.stores.sql.plain import plain_text
+from eoconsumer.stores.sql.writes import grouped
+from tests.conformance.sql_stores import FreshStore
+
+__all__ = ["sql_store"]
+
+moves = Table(
+    "stock_moves",
+    MetaData(),
+    Column("number", Integer, primary_key=True, autoincrement=False),
+    Column("item", String(20), nullable=False, default=lambda: "tea"),
+    Column("at", DateTime),
+    Column("notes", JSON),
+)
+NOON = datetime(2026, 1, 1, 12)  # the column has no zone
+ADD = insert(moves)
+
+
+@pytest.fixture
+def table(sql_store: FreshStore) -> FreshStore:
+    moves.metadata.create_all(sql_store.engine)
+    with sql_store.engine.begin() as connection:
+        connection.execute(delete(moves))
+    return sql_store
+
+
+def written(store: FreshStore, writes: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Send writes in a transaction; return the rows of the table."""
+    session, _ = owner(store)
+    with session.transaction() as transaction:
+        transaction.write(writes)
+    with store.engine.connect() as connection:
+        return [tuple(row) for row in connection.execute(select(moves).order_by(moves.c.number))]
+
+
+def test_many_rows_of_one_statement_are_written(table: FreshStore) -> None:
+    rows = [{"number": n, "item": f"item {n}"} for n in range(3000)]
+
+    found = written(table, [(ADD, row) for row in rows])
+
+    assert [row[:2] for row in found] == [(n, f"item {n}") for n in range(3000)]
+
+
+def test_defaults_of_columns_and_types_that_convert_are_honoured(table: FreshStore) -> None:
+    rows = [{"number": n, "at": NOON, "notes": {"n": [n]}} for n in range(3)]
+
+    found = written(table, [(ADD, row) for row in rows])
+
+    assert found == [(n, "tea", NOON, {"n": [n]}) for n in range(3)]
+
+
+def test_values_in_the_statement_are_written_with_the_parameters(table: FreshStore) -> None:
+    rice = insert(moves).values(item="rice")
+
+    found = written(table, [(rice, {"number": n}) for n in range(3)])
+
+    assert [row[1] for row in found] == ["rice"] * 3
+
+
+def test_statements_of_all_kinds_keep_their_order(table: FreshStore) -> None:
+    rename = update(moves).where(moves.c.number == bindparam("n")).values(item=bindparam("new"))
+    remove = delete(moves).where(moves.c.number == bindparam("n"))
+
+    found = written(
+        table,
+        [
+            *((ADD, {"number": n, "item": "old"}) for n in range(4)),
+            *((rename, {"n": n, "new": f"new {n}"}) for n in range(3)),
+            *((remove, {"n": n}) for n in range(2)),
+            insert(moves).values(number=9, item="alone"),
+            text("UPDATE stock_moves SET item = 'text' WHERE number = 3"),
+        ],
+    )
+
+    assert [row[:2] for row in found] == [(2, "new 2"), (3, "text"), (9, "alone")]
+
+
+def test_outside_of_a_transaction_all_before_a_refused_write_stay(table: FreshStore) -> None:
+    session, _ = owner(table)
+    rows: list[dict[str, Any]] = [{"number": n, "item": "tea"} for n in (0, 1, 2, 2, 3)]
+
+    with pytest.raises(WriteFailed) as failed:
+        session.write([(ADD, row) for row in rows])
+
+    assert (failed.value.index, failed.value.before_are_done) == (3, True)
+    with table.engine.connect() as connection:
+        assert sorted(connection.scalars(select(moves.c.number))) == [0, 1, 2]
+
+
+def test_equal_statements_that_follow_one_another_are_sent_together() -> None:
+    writes = [(insert(moves), {"number": n}) for n in range(3)]
+    other = [(insert(moves), {"number": 3, "item": "x"}), (delete(moves), {})]
+
+    assert [group.size for group in grouped([*writes, *other, *writes])] == [3, 1, 1, 3]
+
+
+def test_only_what_the_driver_takes_as_it_is_goes_past_sqlalchemy(table: FreshStore) -> None:
+    dialect = table.engine.dialect
+    plain = {"number": 1, "item": "tea"}
+
+    assert plain_text(ADD, plain, dialect) is not None
+    assert plain_text(ADD, {"number": 1}, dialect) is None  # the default of item
+    assert plain_text(insert(moves).values(item="x"), {"number": 1}, dialect) is None
+    assert plain_text(ADD, plain | {"notes": {}}, dialect) is None
+    assert plain_text(text("SELECT :n"), {"n": 1}, dialect) is None
