@@ -41,7 +41,8 @@ def section(results: Mapping[str, Sequence[Result]]) -> Section:
         title="The size of a batch",
         text=(
             "writes, exactly-once, at full load; the number is an upper bound of a batch "
-            f"(batch_size). adaptive / {best}, the best of them: {' / '.join(spread(ratio))} "
+            f"(batch_size). adaptive / {best}, the best of them in this very run, which favours it "
+            f"a little: {' / '.join(spread(ratio))} "
             f"(median, lowest, highest); at least {LEAST}: {'reached' if reached else 'MISSED'}."
         ),
         table=Table(("batch", *RATES), [(name, *rates(found)) for name, found in results.items()]),
