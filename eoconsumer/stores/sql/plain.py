@@ -6,6 +6,7 @@ driver does. Where it would change none of them, its text goes to the driver wit
 
 from __future__ import annotations
 
+import re
 from collections.abc import Mapping, Sequence
 from functools import lru_cache
 from operator import itemgetter
@@ -15,20 +16,20 @@ from sqlalchemy import Delete, Executable, Insert, Update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
 
+_NAMED = re.compile(r"%\((\w+)\)s")
+
 #: The statements that are made once and used for every message, and a few more.
 KNOWN = 100
 
 
 class Plain(NamedTuple):
-    """A statement as the driver takes it; ``names`` is the order of its parameters, if any."""
+    """A statement as the driver takes it; ``names`` is the order of its parameters."""
 
     text: str
-    names: tuple[str, ...] | None
+    names: tuple[str, ...]
 
     def ordered(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
         """Return ``rows`` as the driver takes them."""
-        if self.names is None:
-            return [*rows]
         if len(self.names) == 1:
             return [(row[self.names[0]],) for row in rows]
         return [*map(itemgetter(*self.names), rows)]
@@ -51,13 +52,24 @@ def _plain(
     compiled = statement.compile(dialect=dialect, column_keys=sorted(keys))
     assert isinstance(compiled, SQLCompiler)
     binds = compiled.bind_names
-    if set(binds.values()) != keys or compiled.insert_prefetch or compiled.update_prefetch:
+    if (
+        not keys
+        or set(binds.values()) != keys
+        or compiled.insert_prefetch
+        or compiled.update_prefetch
+    ):
         return None
     if compiled.post_compile_params or compiled.literal_execute_params:
         return None
     if compiled.effective_returning or any(_converts(bind.type, dialect) for bind in binds):
         return None
-    return Plain(str(compiled), tuple(compiled.positiontup or ()) or None)
+    if compiled.escaped_bind_names:
+        return None
+    if compiled.positional:
+        return Plain(str(compiled), tuple(compiled.positiontup or ()))
+    # Drivers that take names take places as well, and are quicker with them.
+    names = tuple(_NAMED.findall(str(compiled)))
+    return Plain(_NAMED.sub("%s", str(compiled)), names) if set(names) == keys else None
 
 
 def _converts(kind: Any, dialect: Dialect) -> bool:
