@@ -73,7 +73,7 @@ def test_members_that_join_and_leave_each_second_lose_and_double_nothing(
     steady = start(topic, {"slow": 0.002}, **settings)
     steady.wait_for("settled")
     churning = [start(topic, {"stay": s, "slow": 0.002}, **settings) for s in (1.0, 1.3)]
-    for count in range(1, 5):
+    for count in (1, 2):  # the chaos run churns for longer
         for worker in churning:
             worker.wait_for("claimed", count)
         produced += fill(topic, 300)
