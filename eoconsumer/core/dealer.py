@@ -10,20 +10,21 @@ lag, mirror, the checks of the log, the command line.
 
 from __future__ import annotations
 
-from bisect import bisect_left
+from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
 
 from eoconsumer.core.claiming import Keys
 from eoconsumer.core.effects import Claim, Effects, Pause, Report, Resume, Run
 from eoconsumer.core.flow import Flow
+from eoconsumer.core.identity import Sighting
 from eoconsumer.core.lane_effects import Close, Deal, Done, Open
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.partition import Event, Partition, State
 from eoconsumer.core.positions import Claims, Position, Start
 from eoconsumer.core.settings import Settings
 from eoconsumer.errors import EOConsumerError
-from eoconsumer.message import TopicPartition
+from eoconsumer.message import Message, TopicPartition
 
 Rows = Mapping[TopicPartition, Position]
 
@@ -38,7 +39,8 @@ class Dealer(Flow):
         """Begin with nothing assigned."""
         super().__init__(replace(settings, mode=Mode.AT_LEAST_ONCE))
         self._rows: dict[TopicPartition, Position] = {}
-        self._dealt: dict[TopicPartition, int] = {}  # of what is open in the lanes: up to where
+        # What is open in the lanes: at which offsets their messages change their leader epoch.
+        self._open: dict[TopicPartition, deque[tuple[int, int | None]]] = {}
         self._paused: frozenset[TopicPartition] = frozenset()
 
     @property
@@ -47,14 +49,18 @@ class Dealer(Flow):
         return self._paused
 
     def work(self, now: float) -> Effects[None]:  # noqa: ARG002 - as in Flow
-        """Deal what came, and take note of what is done."""
-        fresh = {}
-        for key, upto in self._dealt.items():
+        """Deal what came, and take note of what is done.
+
+        Nothing of it stays here: one lane that stands still must not let this grow without end.
+        """
+        fresh: dict[TopicPartition, list[Message]] = {}
+        for key, epochs in self._open.items():
             partition = self.partitions[key]
-            if partition.fetched > upto:
-                first = bisect_left(partition.pending, upto, key=lambda m: m.offset)
-                fresh[key] = partition.pending[first:]
-                self._dealt[key] = partition.fetched
+            if partition.pending:
+                fresh[key], partition.pending = partition.pending, []
+                for message in fresh[key]:
+                    if not epochs or epochs[-1][1] != message.leader_epoch:
+                        epochs.append((message.offset, message.leader_epoch))
         dealt = yield Deal(fresh)
         for key in dealt.full - self._paused:
             yield Pause(key)
@@ -69,7 +75,7 @@ class Dealer(Flow):
         yield from super().take_over(keys)
         opened = {key: self._rows[key] for key in keys if self.partitions[key].live}
         if opened:
-            self._dealt.update((key, row.next_offset) for key, row in opened.items())
+            self._open.update((key, deque()) for key in opened)
             yield Open(opened)
 
     def claim(self, keys: Keys) -> Effects[dict[TopicPartition, Position]]:
@@ -95,11 +101,13 @@ class Dealer(Flow):
         yield from super().revoked(keys, lost=lost)
 
     def _close(self, keys: Iterable[TopicPartition], *, lost: bool) -> Effects[None]:
-        opened = tuple(key for key in keys if self._dealt.pop(key, None) is not None)
+        opened = tuple(key for key in keys if key in self._open)
         if opened:
             self._paused = self._paused.difference(opened)
             dealt = yield Close(opened, lost)
             yield from self._note_levels(dealt.levels)
+            for key in opened:
+                del self._open[key]
 
     def _note_levels(self, levels: Mapping[TopicPartition, int | None]) -> Effects[None]:
         """Settle what all lanes are done with."""
@@ -107,9 +115,11 @@ class Dealer(Flow):
         for key, level in levels.items():
             partition = self.partitions[key]
             if level is not None and partition.live and level > partition.position:
-                before = len(partition.pending)
+                self.unstored_messages += level - partition.position  # or less: there are gaps
                 partition.settle(level)
-                self.unstored_messages += before - len(partition.pending)
+                epochs = self._open[key]
+                while epochs and epochs[0][0] < level:
+                    partition.leader_epoch = epochs.popleft()[1]
                 news[key] = level
         if news:
             yield Report("levelled", {"positions": news})
@@ -122,6 +132,9 @@ class Dealer(Flow):
 
     def _quarantine_fits(self, rows: Rows) -> None:
         """The lanes know in which mode they are."""
+
+    def _stands_still(self, partition: Partition, seen: Sighting) -> bool:
+        return partition.key not in self._paused and super()._stands_still(partition, seen)
 
 
 class LaneFlow(Flow):

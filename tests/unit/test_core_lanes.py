@@ -8,12 +8,15 @@ from dataclasses import replace
 import pytest
 from bench import GROUP, HERE, P0, Bench, messages
 
+from eoconsumer.core import effects as fx
+from eoconsumer.core import lane_effects as lx
 from eoconsumer.core.board import Board
+from eoconsumer.core.dealer import Dealer
 from eoconsumer.core.identity import Found, Sighting
 from eoconsumer.core.lanes import Ahead, Lane, lane_number
 from eoconsumer.core.positions import Move, Position, Start
 from eoconsumer.errors import BrokerError, LogTruncated, OffsetOutOfRange
-from eoconsumer.message import Message
+from eoconsumer.message import Message, Record
 from eoconsumer.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.requirement("N2")
@@ -128,6 +131,87 @@ def test_what_is_taken_back_is_not_handled_and_not_counted_as_done() -> None:
     made.done(1, P0, 1, 1)
     assert made.take(1, 9) == made.take(2, 9) == []
     assert made.standing().levels == {P0: 1}
+
+
+# --- the dealer ---------------------------------------------------------------------------------
+
+
+class DealerBench(Bench):
+    """A dealer with a board of two lanes; a test is the lanes."""
+
+    def __init__(self, **settings: object) -> None:
+        super().__init__(flow=Dealer, commit_interval=0, **settings)
+        self.board = Board(2, 6, 1_000)
+        self.session = self.store.open_lane(GROUP, "a", Lane(0, 2))
+
+    def open(self, effect: lx.Open) -> None:
+        self.board.open(effect.rows)
+
+    def deal(self, effect: lx.Deal) -> lx.Dealt:
+        self.board.deal(effect.messages)
+        return self.board.standing()
+
+    def close(self, effect: lx.Close) -> lx.Dealt:
+        self.board.recall(effect.partitions, lost=effect.lost)
+        dealt = self.board.standing()
+        self.board.forget(effect.partitions)
+        return dealt
+
+    def done(self, number: int, upto: int | None) -> None:
+        self.board.done(number, P0, self.flow.partitions[P0].epoch, upto)
+
+    def deals(self, some: list[Message]) -> None:
+        self.flow.partitions[P0].add(some)
+        self.run(self.flow.work(self.clock))
+
+
+def test_nothing_piles_up_at_the_dealer_while_one_lane_stands_still() -> None:
+    bench = DealerBench().own(P0)
+    bench.deals(messages([0]))
+    for offset in range(1, 2_001, 2):
+        bench.deals(messages([offset]))
+        bench.done(2, offset + 1)
+    assert bench.flow.partitions[P0].pending == []
+    assert sum(len(desk.waiting[P0]) for desk in bench.board.desks) == 1
+    assert bench.flow.partitions[P0].position == 0
+
+
+def test_the_position_moves_with_the_leader_epoch_of_the_message_before_it() -> None:
+    bench = DealerBench().own(P0)
+    of_epoch = [Record(*P0, offset, b"", None, (), None, offset // 3) for offset in range(9)]
+    bench.deals([Message(record, None) for record in of_epoch])
+    bench.done(2, 9)
+    for upto in (1, 3, 5, 7):  # lane 1 has the even offsets
+        bench.done(1, upto)
+        bench.run(bench.flow.work(0.0))
+        partition = bench.flow.partitions[P0]
+        assert (partition.position, partition.leader_epoch) == (upto + 1, upto // 3)
+
+
+def test_a_partition_that_is_paused_for_a_full_lane_is_not_taken_for_dead() -> None:
+    bench = DealerBench(identity_interval=1.0).own(P0)
+    bench.log = Sighting(HERE, 0, 100, 0)
+    bench.found = {P0: Found(50, None)}
+    bench.deals(messages([0, 2, 4, 6, 8, 10]))
+    assert [pause.partition for pause in bench.all(fx.Pause)] == [P0]
+    for _ in range(20):
+        bench.flow.drained = True
+        bench.clock += 1.0
+        bench.run(bench.flow.look_after(bench.clock))
+    assert bench.reports("doubted") == []
+
+
+def test_a_fence_of_one_lane_takes_the_partition_from_all_and_it_is_dealt_anew() -> None:
+    bench = DealerBench().own(P0)
+    bench.deals(messages([0, 1, 2]))
+    bench.done(2, 2)
+    bench.done(1, None)
+    bench.run(bench.flow.work(0.0))
+    assert bench.all(lx.Close) == [lx.Close((P0,), lost=True)]
+    bench.clock += 10.0
+    bench.run(bench.flow.reclaim(bench.clock))
+    assert bench.all(fx.Assign)[-1].positions == {P0: 0}
+    assert bench.all(lx.Open)[-1].rows[P0].epoch == 2
 
 
 # --- a reader without lanes, after one with lanes ------------------------------------------------
