@@ -45,10 +45,11 @@ def feed(
     one. A ``Record`` goes where it says. Both are decoded as in production; a ``Message`` made by
     hand keeps its value.
 
-    Runs on the calling thread, and calls the store's ``setup``. It does not wait between the tries
-    of a message, and starts at the first message whatever ``start`` says; positions are kept in the
-    store, so that a later call goes on behind this one. A ``MongoStore`` on a mongomock client is
-    accepted, with an imitation of transactions: see ``docs/how-to/test-your-handler.md``.
+    Runs on the calling thread, without lanes, and calls the store's ``setup``. It does not wait
+    between the tries of a message, and starts at the first one whatever ``start`` says; positions
+    are kept in the store, so that a later call goes on behind this one. A ``MongoStore`` on a
+    mongomock client is accepted, with an imitation of transactions: see
+    ``docs/how-to/test-your-handler.md``.
 
     Raises what ``run`` would raise: ``HandlerFailed`` and ``DecodeError`` where ``on_poison`` is
     "stop", ``HandlerMisuse``, ``StoreError``; ``ConfigurationError`` for a topic without a handler
