@@ -7,9 +7,10 @@ from typing import Any
 
 import pytest
 
-from eoconsumer import Consumer, Mode, RetryPolicy
+from eoconsumer import AsyncConsumer, Consumer, Mode, RetryPolicy
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.stores.memory import MemoryStore
+from eoconsumer.stores.memory_async import AsyncMemoryStore
 
 
 class Ledger(Consumer):
@@ -156,3 +157,29 @@ def test_the_readers_together_never_have_more_than_commit_batch_messages_open(
     shares = [config.of_reader(n).commit_batch for n in range(config.reader_count)]
     assert min(shares) >= 1
     assert sum(shares) <= batch
+
+
+@pytest.mark.requirement("N2")
+def test_lanes_are_refused_with_a_store_that_has_no_rows_for_them() -> None:
+    class Plain:
+        """A store as it was before there were lanes."""
+
+        transaction_seconds = None
+        setup = open = letters = applied = close = lambda *_: None
+
+    with pytest.raises(ConfigurationError, match="Plain has no rows for lanes"):
+        Ledger("localhost:9092", Plain(), lanes=4)
+    assert Ledger("localhost:9092", Plain()).config.lanes == 0
+
+
+@pytest.mark.requirement("N2")
+def test_lanes_are_refused_on_an_event_loop() -> None:
+    class Awaited(AsyncConsumer):
+        topics = "stock-moves"
+        group = "ledger"
+
+        async def handle(self, message: Any, session: Any) -> None:
+            """Do nothing."""
+
+    with pytest.raises(ConfigurationError, match="An AsyncConsumer has no lanes"):
+        Awaited("localhost:9092", AsyncMemoryStore(), lanes=4)
