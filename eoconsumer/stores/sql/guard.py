@@ -9,11 +9,13 @@ from __future__ import annotations
 
 import re
 from collections.abc import Callable
+from contextlib import suppress
 from typing import Any, NoReturn
 from weakref import WeakKeyDictionary, WeakSet
 
 from sqlalchemy import Connection, Engine, event
 from sqlalchemy.engine import ExceptionContext
+from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session
 
 from eoconsumer.errors import HandlerMisuse, StoreError, TransientStoreError
@@ -169,6 +171,18 @@ def hear_errors(engine: Engine) -> None:
     if engine not in _heard:
         _heard.add(engine)
         event.listen(engine, "handle_error", _note)
+        if engine.dialect.name == "sqlite":
+            event.listen(engine, "invalidate", _let_go)
+
+
+def _let_go(connection: DBAPIConnection, *_: Any) -> None:
+    """Roll back before SQLite's connection is closed, which would keep the lock.
+
+    1. A task is cancelled in a statement, 2. SQLAlchemy closes its connection, which for SQLite
+    stays open, transaction and all, as long as somebody has a cursor of it: the cancellation does.
+    """
+    with suppress(Exception):
+        connection.rollback()
 
 
 def _note(context: ExceptionContext) -> None:
