@@ -40,7 +40,7 @@ def test_the_code_is_formatted() -> None:
 
 @pytest.mark.slow
 @pytest.mark.parametrize(
-    "package", ["eoconsumer", "stock_ledger", "mode_comparison", "custom_store"]
+    "package", ["eoconsumer", "stock_ledger", "web_service", "mode_comparison", "custom_store"]
 )
 def test_the_types_are_strict_and_right(package: str) -> None:
     check("mypy", "--strict", "-p", package)
