@@ -12,7 +12,7 @@ from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
-from eoconsumer.errors import HandlerMisuse, StoreError
+from eoconsumer.errors import HandlerMisuse, StoreError, TransientStoreError
 from tests.conformance.sql_stores import FreshStore, ledger
 
 __all__ = ["sql_store"]
@@ -204,3 +204,23 @@ def test_outside_of_a_transaction_a_failed_flush_harms_nothing_that_follows(
 
     assert texts(sql_store) == ["sold"]
     assert session.session.scalars(select(ledger.c.text)).all() == ["sold"]
+
+
+@pytest.mark.parametrize("sql_store", SERVERS, indirect=True)
+def test_what_the_database_asks_to_be_tried_again_is_not_forgiven_by_a_savepoint(
+    sql_store: FreshStore,
+) -> None:
+    with sql_store.engine.begin() as connection:
+        connection.execute(insert(ledger), {"id": 1, "text": "a"})
+    session, rows = owner(sql_store)
+    change = text("UPDATE texts SET text = 'b' WHERE id = 1")
+
+    with sql_store.engine.connect() as holder:
+        holder.execute(change)
+        with pytest.raises(TransientStoreError), session.transaction() as transaction:
+            with suppress(SQLAlchemyError), transaction.session.begin_nested():
+                transaction.session.execute(change)  # waits in vain
+            transaction.session.execute(insert(ledger), {"text": "half"})
+            transaction.advance([step(rows)])
+
+    assert texts(sql_store) == ["a"]
