@@ -42,6 +42,13 @@ class KafkaNode(KafkaBroker):
         """How the others find its controller."""
         return f"{self.number}@127.0.0.1:{self._controller_port}"
 
+    def knows(self, topic: str) -> bool:
+        """Whether this node tells of ``topic``: a new client asks the only one that it knows."""
+        try:
+            return self._admin().list_topics(topic, timeout=1).topics[topic].error is None
+        except KafkaException:
+            return False
+
     def _quorum(self) -> dict[str, str]:
         return {"controller.quorum.voters": self.voters}
 
@@ -110,17 +117,31 @@ class KafkaCluster:
             time.sleep(POLL_SECONDS)
 
     def create_topic(
-        self, name: str, partitions: int = 1, replicas: int = 3, **config: str
+        self,
+        name: str,
+        partitions: int = 1,
+        replicas: int = 3,
+        timeout: float = 30.0,
+        **config: str,
     ) -> None:
-        """Create a topic; ``config`` are topic settings, with ``_`` for ``.``.
+        """Create a topic and wait, at most ``timeout`` seconds, until all living nodes know it.
+
+        ``config`` are topic settings, with ``_`` for ``.``.
 
         Raises:
             KafkaException: as the broker says it.
+            TimeoutError: when a node does not know the topic in time.
         """
         settings = {setting.replace("_", "."): value for setting, value in config.items()}
         topic = NewTopic(name, partitions, replicas, config=settings)
         admin = self._admin()  # kept until the answer is here
         admin.create_topics([topic])[name].result()
+        deadline = time.monotonic() + timeout
+        for node in self.nodes:
+            while node.alive and not node.knows(name):
+                if time.monotonic() > deadline:
+                    raise TimeoutError(f"Node {node.number} knows no topic {name} yet.")
+                time.sleep(POLL_SECONDS)
 
     def leader(self, topic: str, partition: int = 0, timeout: float = 30.0) -> KafkaNode:
         """Wait until a partition has a leader that is alive, and return it.
