@@ -3,17 +3,19 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
+from contextlib import suppress
 from typing import Any
 
 import pytest
 from bson import ObjectId
 from mongo_stores import Commands, fresh_store, ledger
 from pymongo import DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
+from pymongo.errors import DuplicateKeyError
 
 from eoconsumer.errors import HandlerMisuse, TransientStoreError, WriteFailed
 from eoconsumer.servers import MongoReplicaSet
 from eoconsumer.stores.mongo import MongoStore
-from eoconsumer.stores.mongo.operations import merged, parts
+from eoconsumer.stores.mongo.operations import merged, parts, planned
 from eoconsumer.stores.mongo.session import MongoSession
 
 
@@ -134,7 +136,7 @@ def test_whether_all_before_a_refused_write_were_done_is_told(
         with pytest.raises(WriteFailed) as failed:
             scope.write(writes)
         assert failed.value.index == len(writes) - 1
-        assert failed.value.before_are_done is done
+        assert failed.value.before_are_done is (done and not inside)
         if transaction:
             transaction.abort()
             scope = transaction = session.transaction()
@@ -160,8 +162,9 @@ def inc(key: Any, *, upsert: bool | None = None, **steps: Any) -> UpdateOne:
 
 def after(*operations: Any) -> list[Any]:
     (part,) = parts(operations, range(len(operations)))
-    assert len(part.indexes) == len(part.operations)
-    return part.operations
+    after = merged(part)
+    assert len(after.indexes) == len(after.operations)
+    return after.operations
 
 
 KEY = ObjectId()
@@ -206,9 +209,54 @@ def test_a_later_increment_joins_the_latest_of_its_document() -> None:
     assert after(*operations) == [inc(1, n=1), inc(1, m=2)]
 
 
-def test_what_was_added_up_is_told_of_its_first() -> None:
-    (part,) = parts([inc(1, n=1), inc(2, n=1), inc(1, n=1), inc(3, n=1)], range(4))
-    assert merged(part).indexes == [0, 1, 3]
+def test_what_stands_for_several_writes_has_no_index() -> None:
+    ((part,),) = planned([inc(1, n=1), inc(2, n=1), inc(1, n=1)], "shop", inside=True).values()
+    assert part.indexes == [None, 1]
+
+
+def test_outside_of_a_transaction_nothing_is_added_up() -> None:
+    operations = [inc(1, n=1), inc(1, n=1)]
+    ((part,),) = planned(operations, "shop", inside=False).values()
+    assert part.operations == operations
+
+
+@pytest.mark.requirement("S3-22")
+def test_an_error_that_another_handler_swallowed_is_told_before_anything_is_sent(
+    store: MongoStore,
+) -> None:
+    session = store.open("ledger", "first")
+    transaction = session.transaction()
+    store.database["ledger"].insert_one({"_id": 1}, session=transaction.session)
+    with suppress(DuplicateKeyError):
+        store.database["ledger"].insert_one({"_id": 1}, session=transaction.session)
+    with pytest.raises(HandlerMisuse, match="went on as if nothing had happened"):
+        transaction.write([insert(store, 2)])
+    transaction.abort()
+
+
+def test_a_document_that_cannot_be_encoded_is_told_when_all_are_measured(
+    store: MongoStore,
+) -> None:
+    session = store.open("ledger", "first")
+    large = [insert(store, n, text="x" * (6_000_000 if n in (3, 4, 5) else 1)) for n in range(90)]
+    for writes, expected in (
+        (large, TransientStoreError),
+        ([insert(store, 1), insert(store, 2, x=2**63)], WriteFailed),
+    ):
+        transaction = session.transaction()
+        with pytest.raises(expected) as failed:
+            transaction.write(writes)
+        transaction.abort()
+    assert failed.value.index == 1
+
+
+def test_outside_of_a_transaction_a_document_that_cannot_be_encoded_is_named(
+    store: MongoStore,
+) -> None:
+    session = store.open("ledger", "first")
+    with pytest.raises(WriteFailed) as failed:
+        session.write([insert(store, 1), insert(store, 2, x=2**63)])
+    assert (failed.value.index, failed.value.before_are_done) == (1, False)
 
 
 def test_the_operations_that_were_handed_in_stay_as_they_were() -> None:

@@ -39,15 +39,17 @@ class Part(NamedTuple):
     ``documents`` are what is inserted; empty for ``operations`` of other kinds.
     """
 
-    indexes: Sequence[int]
+    indexes: Sequence[int | None]
     documents: list[Document]
     operations: list[Operation]
 
 
-def planned(writes: Sequence[Any], database: str) -> dict[Place, list[Part]]:
+def planned(writes: Sequence[Any], database: str, *, inside: bool) -> dict[Place, list[Part]]:
     """Return what is to be sent to each collection, in order; refuse what is no write.
 
-    ``database`` is meant where a namespace names only a collection.
+    ``database`` is meant where a namespace names only a collection. ``inside``: in a transaction,
+    where increments are added up. Outside of one that would take the part of a later message along
+    with an earlier one, and apply it again should one in between be refused.
     """
     if {*map(type, writes)} == {InsertOne}:  # as in most batches, and by far quicker
         names = {write._namespace for write in writes}
@@ -55,7 +57,13 @@ def planned(writes: Sequence[Any], database: str) -> dict[Place, list[Part]]:
             place = _place(writes[0], database)
             return {place: [Part(range(len(writes)), [w._doc for w in writes], [])]}
     places = by_place(writes, database)
-    return {place: parts(writes, indexes) for place, indexes in places.items()}
+    split = {place: parts(writes, indexes) for place, indexes in places.items()}
+    if not inside:
+        return split
+    return {
+        place: [merged(part) if part.operations else part for part in found]
+        for place, found in split.items()
+    }
 
 
 def by_place(writes: Sequence[Any], database: str) -> dict[Place, list[int]]:
@@ -114,8 +122,14 @@ def parts(writes: Sequence[Any], indexes: Iterable[int]) -> list[Part]:
         if inserts:
             found.append(Part(own, [writes[index]._doc for index in own], []))
         else:
-            found.append(merged(Part(own, [], [writes[index] for index in own])))
+            found.append(Part(own, [], [writes[index] for index in own]))
     return found
+
+
+def inserted(operations: Sequence[Operation]) -> list[Document]:
+    """Return what ``operations`` insert, where all of them do."""
+    found = [operation._doc for operation in operations if isinstance(operation, InsertOne)]
+    return found if len(found) == len(operations) else []
 
 
 def merged(part: Part) -> Part:
@@ -123,9 +137,10 @@ def merged(part: Part) -> Part:
 
     Ten increments of one key in a batch are one: the server's work is by operation. Only whole
     numbers are added (a sum of fractions depends on its order), to the same fields, by ``_id``, and
-    only where all in between are increments by ``_id`` as well. What fails is told of the first.
+    only where all in between are increments by ``_id`` as well. Of what stands for several there is
+    no index: any of them may be to blame, should it be refused.
     """
-    indexes: list[int] = []
+    indexes: list[int | None] = []
     operations: list[Operation] = []
     last: dict[Any, tuple[int, _Increment]] = {}
     for index, operation in zip(part.indexes, part.operations, strict=True):
@@ -136,7 +151,7 @@ def merged(part: Part) -> Part:
             place, before = last.get(increment.document, (-1, None))
             both = before and before.plus(increment)
             if both:
-                operations[place] = both.operation()
+                operations[place], indexes[place] = both.operation(), None
                 last[increment.document] = place, both
                 continue
             last[increment.document] = len(operations), increment

@@ -80,6 +80,7 @@ class AsyncMongoTransaction:
 
     async def write(self, writes: Sequence[Any]) -> None:
         """Send what handlers returned; see the protocol."""
+        self._session.guard.check()
         try:
             await self._writes.send(writes)
         except TransientStoreError as error:

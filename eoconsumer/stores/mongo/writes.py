@@ -19,7 +19,7 @@ from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError, Write
 from eoconsumer.errors import StoreError, TransientStoreError, WriteFailed
 from eoconsumer.stores.mongo.concerns import Document, durable_database
 from eoconsumer.stores.mongo.driver import OwnSession
-from eoconsumer.stores.mongo.operations import Part, Place, planned
+from eoconsumer.stores.mongo.operations import Part, Place, inserted, planned
 from eoconsumer.stores.mongo.translation import is_transient, summary, transient
 from eoconsumer.stores.twins import answer
 
@@ -43,21 +43,16 @@ class Writes:
 
     async def send(self, writes: Sequence[Any]) -> None:
         """Send ``writes`` in the open transaction, or on their own; see the protocol."""
-        places = planned(writes, self._database.name)
         inside = self._session.in_transaction
+        places = planned(writes, self._database.name, inside=inside)
         for place, parts in places.items():
             collection = self._collection(place)
             for part in parts:
-                try:
-                    if not part.documents:
-                        await self._bulk(collection, part)
-                    elif inside:
-                        await self._insert(collection, part)
-                    else:
-                        await self._bulk(collection, _as_operations(part))
-                except WriteFailed as failed:
-                    failed.before_are_done = len(places) == 1
-                    raise
+                if inside and part.documents:
+                    await self._insert(collection, part)
+                else:
+                    in_order = len(places) == 1
+                    await self._bulk(collection, _as_operations(part), in_order=in_order)
         self._exact = False
 
     def _collection(self, place: Place) -> Any:
@@ -95,14 +90,16 @@ class Writes:
                 )
             first += count
 
-    async def _bulk(self, collection: Any, part: Part) -> None:
+    async def _bulk(self, collection: Any, part: Part, *, in_order: bool) -> None:
+        """Send a bulk write; ``in_order``: all writes before it were sent before it."""
         try:
             await answer(collection.bulk_write(part.operations, session=self._session))
         except BulkWriteError as error:
             failed = error.details.get("writeErrors")
             if is_transient(error) or not failed:
                 raise transient(error) from error
-            raise WriteFailed(part.indexes[failed[0]["index"]]) from error
+            index = part.indexes[failed[0]["index"]]
+            raise WriteFailed(index, before_are_done=in_order) from error
         except (PyMongoError, BSONError, OverflowError, TypeError, ValueError) as error:
             raise self._told(error, part, collection.codec_options) from error
 
@@ -110,11 +107,9 @@ class Writes:
         """Return what ``error`` of a whole command means, and for which write."""
         if is_transient(error):
             return transient(error)
-        for index, document in zip(part.indexes, part.documents, strict=False):
-            try:
-                if len(bson.encode(document, codec_options=options)) > MOST_BYTES:
-                    return WriteFailed(index)
-            except Exception:  # whatever a user's own codec raises
+        documents = part.documents or inserted(part.operations)
+        for index, document in zip(part.indexes, documents, strict=False):
+            if not 0 < _size(document, options) <= MOST_BYTES:
                 return WriteFailed(index)
         if isinstance(error, DocumentTooLarge) and len(part.documents) > 1:
             # The samples were small and others were not. The driver takes the transaction for
@@ -129,11 +124,8 @@ class Writes:
         """Return how many documents go into each command."""
         if not self._exact:
             step = max(1, len(documents) // SAMPLES)
-            try:
-                largest = max(_size(d, options) for d in documents[::step])
-            except Exception:  # it is told, and for which document, when it is sent
-                largest = 1
-            count = min(MOST_DOCUMENTS, max(1, FULL // largest))
+            largest = max(_size(document, options) for document in documents[::step])
+            count = min(MOST_DOCUMENTS, max(1, FULL // max(1, largest)))
             whole, rest = divmod(len(documents), count)
             return [count] * whole + [rest] * bool(rest)
         counts, size = [0], 0
@@ -147,10 +139,16 @@ class Writes:
 
 
 def _size(document: Document, options: CodecOptions[Any]) -> int:
-    return len(bson.encode(document, codec_options=options))
+    """Return how many bytes ``document`` has; 0 for one that cannot be sent."""
+    try:
+        return len(bson.encode(document, codec_options=options))
+    except Exception:  # whatever a user's own codec raises
+        return 0
 
 
 def _as_operations(part: Part) -> Part:
     """Return inserts for a bulk write, of copies: it adds a key to each document that it gets."""
+    if not part.documents:
+        return part
     copies = [InsertOne({**d} if type(d) is dict else d) for d in part.documents]
     return Part(part.indexes, [], [*copies])
