@@ -115,7 +115,16 @@ class StoreSession(Scope[S_co], Protocol[S_co]):
     def translate(self, error: BaseException) -> BaseException:
         """Return ``TransientStoreError`` for what the database asks to be tried again.
 
-        Anything else, an error of the handler or of its data, is returned as it is.
+        Anything else, an error of the handler or of its data, is returned as it is. Each error of
+        a handler comes here; what it left unwritten outside of a transaction is never written.
+        """
+
+    def flush(self) -> None:
+        """Write what a handler left unwritten in ``session``, outside of a transaction.
+
+        Called after each message (in form "batch" after each run), before it counts as handled.
+        Raises what the database or its driver says, as the handler itself would. Nothing to do
+        where a session writes at once.
         """
 
     def culprit(self, error: BaseException, messages: int) -> int | None:
@@ -255,6 +264,9 @@ class AsyncStoreSession(AsyncScope[S_co], Protocol[S_co]):
 
     async def translate(self, error: BaseException) -> BaseException:
         """See ``StoreSession.translate``."""
+
+    async def flush(self) -> None:
+        """See ``StoreSession.flush``."""
 
     def culprit(self, error: BaseException, messages: int) -> int | None:
         """See ``StoreSession.culprit``."""

@@ -108,9 +108,10 @@ class Reader:
         scope = self._transaction or self._store
         if self._transaction is None:
             self._work.recording.start()  # each run is written on its own
-        until = self._until if self._transaction is not None else None
+        inside = self._transaction is not None
+        until = self._until if inside else None
         attempt = partition.tries + 1 if partition.alone else 1
-        self._work.handle(run, scope.session, attempt=attempt, until=until)
+        self._work.handle(run, scope.session, attempt=attempt, inside=inside, until=until)
 
     def _write(self, _: fx.Write) -> int:
         inside = self._transaction is not None

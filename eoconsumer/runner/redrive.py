@@ -115,9 +115,10 @@ class Redriver:
 
     def _handle(self, effect: fx.Handle) -> None:
         assert self._work is not None, "there is nothing to apply to letters that are dropped"
-        until = self._until if self._transaction is not None else None
+        inside = self._transaction is not None
+        until = self._until if inside else None
         self._work.recording.start()  # one letter at a time
-        self._work.handle(effect.run, self._scope.session, attempt=1, until=until)
+        self._work.handle(effect.run, self._scope.session, attempt=1, inside=inside, until=until)
 
     def _write(self, _: fx.Write) -> None:
         assert self._work is not None

@@ -54,10 +54,13 @@ class Work:
         (message,) = self._user.routes.of(raw.topic() or "").view([raw])
         return message
 
-    def handle(self, run: Run, session: Any, *, attempt: int, until: float | None) -> None:
+    def handle(
+        self, run: Run, session: Any, *, attempt: int, inside: bool, until: float | None
+    ) -> None:
         """Give the live messages of ``run`` to their handler.
 
-        ``until`` is the monotonic time at which the open transaction has lived too long; None
+        Outside of a transaction (not ``inside``) what each leaves in its session is written after
+        it. ``until`` is the monotonic time at which the open transaction has lived too long; None
         outside a transaction. Raises ``RunFailed``, ``OutOfTime``, ``HandlerMisuse`` or, in a
         transaction, ``TransientStoreError``.
         """
@@ -68,18 +71,18 @@ class Work:
         if route.form == "writes":
             self._record(run, messages, route.call, until, attempt)
             return
+        call_handler = route.call if inside else self._flushing(route.call)
         if route.form == "batch":
-            call = partial(route.call, messages, session)
+            call = partial(call_handler, messages, session)
             self._stage(run, messages, call, until, attempt)
             in_time(until)
             return
         if self._watch.tracing:
             for message in messages:
-                call = partial(route.call, message, session)
+                call = partial(call_handler, message, session)
                 self._stage(run, [message], call, until, attempt, one_by_one=True)
                 in_time(until)
             return
-        call_handler = route.call
         for message in messages:
             try:
                 call_handler(message, session)
@@ -132,6 +135,19 @@ class Work:
         self._hook("on_revoked", self._user.on_revoked, keys)
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _flushing(self, call: Callable[..., object]) -> Callable[[Any, Any], object]:
+        """Let a handler write all that it has before its message counts as handled.
+
+        Objects that the session would write later could not be blamed on a message any more, and
+        would be lost with the session, after their message has settled.
+        """
+
+        def flushed(given: Any, session: Any) -> None:
+            call(given, session)
+            self._store.flush()
+
+        return flushed
 
     def _stage(
         self,

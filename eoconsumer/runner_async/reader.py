@@ -152,9 +152,10 @@ class AsyncReader:
         scope = self._transaction or self._store
         if self._transaction is None:
             self._work.recording.start()  # each run is written on its own
-        until = self._until if self._transaction is not None else None
+        inside = self._transaction is not None
+        until = self._until if inside else None
         attempt = partition.tries + 1 if partition.alone else 1
-        await self._work.handle(run, scope.session, attempt=attempt, until=until)
+        await self._work.handle(run, scope.session, attempt=attempt, inside=inside, until=until)
 
     async def _write(self, _: fx.Write) -> int:
         inside = self._transaction is not None

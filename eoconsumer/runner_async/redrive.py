@@ -102,9 +102,12 @@ class AsyncRedriver:
         self._until = None if seconds is None else time.monotonic() + seconds
 
     async def _handle(self, effect: fx.Handle) -> None:
-        until = self._until if self._transaction is not None else None
+        inside = self._transaction is not None
+        until = self._until if inside else None
         self._work.recording.start()  # one letter at a time
-        await self._work.handle(effect.run, self._scope.session, attempt=1, until=until)
+        await self._work.handle(
+            effect.run, self._scope.session, attempt=1, inside=inside, until=until
+        )
 
     async def _write(self, _: fx.Write) -> None:
         inside = self._transaction is not None

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Callable, Sequence
+from collections.abc import Awaitable, Callable, Sequence
 from functools import partial
 from inspect import isawaitable
 from typing import Any
@@ -39,7 +39,9 @@ class AsyncWork:
             return route.view(raw)
         return [await _decoded(route, message) for message in raw]
 
-    async def handle(self, run: Run, session: Any, *, attempt: int, until: float | None) -> None:
+    async def handle(
+        self, run: Run, session: Any, *, attempt: int, inside: bool, until: float | None
+    ) -> None:
         """Give the live messages of ``run`` to their handler; see ``Work.handle``."""
         messages = run.live
         if not messages:
@@ -47,17 +49,20 @@ class AsyncWork:
         route = self._user.routes.of(run.partition.topic)
         if route.form == "writes":
             await self._record(run, messages, route.call, until, attempt)
-        elif route.form == "batch":
-            await self._stage(run, messages, partial(route.call, messages, session), until, attempt)
+            return
+        call_handler = route.call if inside else self._flushing(route.call)
+        if route.form == "batch":
+            await self._stage(
+                run, messages, partial(call_handler, messages, session), until, attempt
+            )
         elif self._watch.tracing:
             for message in messages:
-                call = partial(route.call, message, session)
+                call = partial(call_handler, message, session)
                 await self._stage(run, [message], call, until, attempt, one_by_one=True)
         else:
-            handler: Callable[[Any, Any], Any] = route.call
             for message in messages:
                 try:
-                    await handler(message, session)
+                    await call_handler(message, session)
                 except Exception as error:
                     failure = await self._failure(run, message.offset, error, until)
                     raise failure from failure.__cause__
@@ -104,6 +109,17 @@ class AsyncWork:
         await self._hook("on_revoked", self._user.on_revoked, keys)
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _flushing(
+        self, call: Callable[..., Awaitable[object]]
+    ) -> Callable[[Any, Any], Awaitable[object]]:
+        """Let a handler write all that it has; see ``Work``."""
+
+        async def flushed(given: Any, session: Any) -> None:
+            await call(given, session)
+            await self._store.flush()
+
+        return flushed
 
     async def _stage(
         self,

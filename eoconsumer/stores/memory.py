@@ -220,6 +220,9 @@ class MemoryStoreSession:
         """Nothing that happens in memory is transient."""
         return error
 
+    def flush(self) -> None:
+        """Nothing is left to write: all is written at once."""
+
     def culprit(self, error: BaseException, messages: int) -> int | None:  # noqa: ARG002 - the contract
         """No command in memory has more than one write."""
         return None

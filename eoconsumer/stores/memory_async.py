@@ -146,6 +146,9 @@ class AsyncMemoryStoreSession:
         """Nothing that happens in memory is transient."""
         return self._memory.translate(error)
 
+    async def flush(self) -> None:
+        """Nothing is left to write: all is written at once."""
+
     def culprit(self, error: BaseException, messages: int) -> int | None:
         """No command in memory has more than one write."""
         return self._memory.culprit(error, messages)

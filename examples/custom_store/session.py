@@ -84,6 +84,9 @@ class Session(Scope):
             return TransientStoreError(f"Another transaction is at work: {error}")
         return error
 
+    def flush(self) -> None:
+        """Nothing is left to write: all is written at once."""
+
     def culprit(self, error: BaseException, messages: int) -> int | None:
         return None
 

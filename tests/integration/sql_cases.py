@@ -7,6 +7,7 @@ from pathlib import Path
 
 import pytest
 from sqlalchemy import select
+from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from eoconsumer.core.positions import Move, Position, Start
 from eoconsumer.message import TopicPartition
@@ -18,6 +19,16 @@ RETURNS = TopicPartition("returns", 0)
 
 ALL = ("postgres_server", "mariadb_server", "sqlite")
 SERVERS = ALL[:2]
+
+
+class Base(DeclarativeBase):
+    pass
+
+
+class Line(Base):
+    __tablename__ = "texts"
+    id: Mapped[int] = mapped_column(primary_key=True)
+    text: Mapped[str]
 
 
 def url_of(name: str, request: pytest.FixtureRequest, folder: Path) -> str:

@@ -11,7 +11,7 @@ from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
 
 import pytest
-from sql_cases import ORDERS, RETURNS, SERVERS, owner, sql_store, step, texts
+from sql_cases import ORDERS, RETURNS, SERVERS, Line, owner, sql_store, step, texts
 from sqlalchemy import insert, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -20,6 +20,7 @@ from eoconsumer.errors import (
     ConfigurationError,
     Fenced,
     HandlerMisuse,
+    StoreError,
     TransientStoreError,
 )
 from eoconsumer.servers import PostgresServer
@@ -146,6 +147,37 @@ def test_a_reader_that_lost_its_connection_ends_it_on_the_server_and_goes_on_wit
     assert texts(sql_store) == ["sold"]
     with pytest.raises(SQLAlchemyError):
         forgotten.commit()
+
+
+@on_servers
+def test_objects_that_are_lost_with_their_connection_are_never_taken_for_written(
+    sql_store: FreshStore,
+) -> None:
+    session, rows = owner(sql_store)
+    session.session.add(Line(text="sold"))
+    kill(session)
+
+    with pytest.raises(StoreError) as raised:
+        session.advance([step(rows)])
+
+    assert not isinstance(raised.value, TransientStoreError), "another try would pass without them"
+    assert texts(sql_store) == []
+    assert session.positions([ORDERS]) == rows
+
+
+@on_servers
+def test_outside_of_a_transaction_a_session_outlives_its_connection(sql_store: FreshStore) -> None:
+    session, _ = owner(sql_store)
+    handed = session.session
+    kill(session)
+    with suppress(SQLAlchemyError):
+        handed.execute(text("SELECT 1"))
+    handed.rollback()
+
+    handed.add(Line(text="sold"))
+    session.flush()
+
+    assert texts(sql_store) == ["sold"]
 
 
 @on_servers

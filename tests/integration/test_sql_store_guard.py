@@ -7,25 +7,15 @@ from __future__ import annotations
 from contextlib import suppress
 
 import pytest
-from sql_cases import ORDERS, SERVERS, owner, sql_store, step, texts
+from sql_cases import ORDERS, SERVERS, Line, owner, sql_store, step, texts
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import IntegrityError, SQLAlchemyError
-from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
+from sqlalchemy.orm import Session
 
 from eoconsumer.errors import HandlerMisuse, StoreError, TransientStoreError
 from tests.conformance.sql_stores import FreshStore, ledger
 
 __all__ = ["sql_store"]
-
-
-class Base(DeclarativeBase):
-    pass
-
-
-class Line(Base):
-    __tablename__ = "texts"
-    id: Mapped[int] = mapped_column(primary_key=True)
-    text: Mapped[str]
 
 
 def bad(session: Session) -> None:

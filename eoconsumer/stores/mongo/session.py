@@ -174,6 +174,9 @@ class AsyncMongoSession:
             return error
         return trouble
 
+    async def flush(self) -> None:
+        """Nothing is left to write: all is written at once."""
+
     def culprit(self, error: BaseException, messages: int) -> int | None:
         """Return which message a bulk write of one operation for each failed for."""
         return culprit(error, messages)
@@ -248,6 +251,9 @@ class MongoSession:
     def translate(self, error: BaseException) -> BaseException:
         """Return what ``error`` means; see ``AsyncMongoSession.translate``."""
         return finished(self._steps.translate(error))
+
+    def flush(self) -> None:
+        """Nothing is left to write: all is written at once."""
 
     def culprit(self, error: BaseException, messages: int) -> int | None:
         """Return which message a bulk write of one operation for each failed for."""

@@ -13,7 +13,7 @@ from sqlalchemy.exc import SQLAlchemyError
 from eoconsumer.errors import StoreError
 from eoconsumer.stores.sql.database import Database
 from eoconsumer.stores.sql.guard import Guard, ReaderSession
-from eoconsumer.stores.sql.translation import translated
+from eoconsumer.stores.sql.translation import summary, translated
 
 log = logging.getLogger(__name__)
 
@@ -49,7 +49,7 @@ class ReaderConnection:
     def session(self) -> ReaderSession:
         """The session outside of transactions: each of its writes commits on its own."""
         if self._session is not None and not self._session.is_active:  # a flush failed in it
-            self._forget_session()
+            self.forget_session()
         if self._session is None:
             self._session = ReaderSession(lambda: self.live, self.guard)
         return self._session
@@ -68,14 +68,39 @@ class ReaderConnection:
             with self.live.begin():
                 yield self.live
 
+    def flush(self) -> None:
+        """Write what the handler left in its session; raises the errors of SQLAlchemy."""
+        session = self._session
+        if session is None:
+            return
+        if not session.is_active:  # a flush failed, and the handler went on with half of it
+            session.connection()  # says so
+        session.flush()
+
     def settle(self) -> None:
-        """Write what the handler left in its session outside of a transaction."""
-        if self._session is not None and self._session.is_active:
+        """End what the session outside of a transaction has begun: our own statements come now.
+
+        Raises ``StoreError``, never that there may be another try, where objects are in it that
+        cannot be written: they are lost with it, so nothing that was done since the last stored
+        position may count.
+        """
+        session = self._session
+        if session is not None:
+            left = any((session.new, session.dirty, session.deleted))
             try:
-                self._session.commit()
-            except BaseException:
-                self._forget_session()
-                raise
+                if left or session.is_active:
+                    session.commit()
+                else:
+                    self.forget_session()
+            except BaseException as error:
+                self.forget_session()
+                if not (left and isinstance(error, SQLAlchemyError)):
+                    raise
+                raise StoreError(
+                    "What was left in the session could not be written; no offset was stored, and "
+                    "the messages since the last stored one are read again. The database said: "
+                    f"{summary(error)}"
+                ) from error
         if self._connection is not None and self._connection.in_transaction():
             self._connection.rollback()  # of SQLAlchemy only: the database knows of none
 
@@ -83,7 +108,7 @@ class ReaderConnection:
         """Begin a transaction; from here on the guard watches."""
         with translated("begin a transaction"):
             self.settle()
-            self._forget_session()
+            self.forget_session()
             try:
                 self.live.exec_driver_sql(self._begin)
             except SQLAlchemyError:
@@ -131,17 +156,27 @@ class ReaderConnection:
 
     def close(self) -> None:
         """Give the connection up; what is open is rolled back."""
+        self.forget_session()
         self.roll_back()
         self.drop()
 
     def drop(self) -> None:
-        """Close the connection; the next use opens another."""
-        self._forget_session()
+        """Close the connection; the next use opens another.
+
+        The session stays: it may be what asks for the other one, with objects to write in it.
+        """
         connection, self._connection = self._connection, None
         if connection is not None:
             with suppress(Exception):
                 connection.invalidate()  # what was set on it is not for others of the pool
                 connection.close()
+
+    def forget_session(self) -> None:
+        """Give up the session outside of a transaction, with all that it has not written."""
+        session, self._session = self._session, None
+        if session is not None:
+            with suppress(Exception):
+                session.close()
 
     # --- inside -----------------------------------------------------------------------------
 
@@ -168,9 +203,3 @@ class ReaderConnection:
                 raise
         self.guard.listen(connection)
         self._connection, self._opened = connection, True
-
-    def _forget_session(self) -> None:
-        session, self._session = self._session, None
-        if session is not None:
-            with suppress(Exception):
-                session.close()

@@ -100,7 +100,10 @@ class SQLSession:
 
         The first trouble counts: what failed first, and was swallowed, made the rest fail. Where
         somebody held a row for too long it may be a former owner that hangs; it is ended then.
+        Outside of a transaction the objects that the handler left are forgotten: its message
+        failed, and adds them once more, or passes.
         """
+        self.connection.forget_session()
         kind, trouble = kind_of(error), self.connection.guard.trouble
         if kind is Kind.BLOCKED:
             self._claimer.end_formers()
@@ -111,6 +114,10 @@ class SQLSession:
             refused = trouble.__cause__ is None and isinstance(error, SQLAlchemyError)
             return trouble if refused else error
         return trouble or error
+
+    def flush(self) -> None:
+        """Write what the handler left in the session outside of a transaction."""
+        self.connection.flush()
 
     def culprit(self, error: BaseException, messages: int) -> int | None:  # noqa: ARG002 - the contract
         """No driver says which of many parameters the database refused; ``write`` finds out."""

@@ -87,6 +87,10 @@ class AsyncSQLSession:
         """Return what ``error`` means; see ``SQLSession.translate``."""
         return await greenlet_spawn(self._blocking.translate, error)
 
+    async def flush(self) -> None:
+        """Write what the handler left in the session outside of a transaction."""
+        await greenlet_spawn(self._blocking.flush)
+
     def culprit(self, error: BaseException, messages: int) -> int | None:
         """Return which message a handler of runs failed for; see ``SQLSession.culprit``."""
         return self._blocking.culprit(error, messages)
