@@ -49,7 +49,7 @@ class Side:
         """Begin, and give the runs to the handler."""
         self.work.recording.start()
         for run in runs:
-            self.work.handle(run, None, attempt=1, until=None)
+            self.work.handle(run, None, attempt=1, inside=True, until=None)
 
     def send(self, *, inside: bool = True) -> None:
         self.work.write(self, inside=inside, until=None)  # type: ignore[arg-type]  # it stands for a scope
