@@ -180,6 +180,7 @@ class LaneStore(Store[S_co], Protocol[S_co]):
     def open_lane(self, group: str, owner: str, lane: Lane) -> StoreSession[S_co]:
         """Open a session for one lane; its claims, positions and moves are of that lane's rows.
 
+        ``owner`` is ``lane.owner(reader)``, where ``reader`` is the owner's name of its reader.
         Number 0 is for the reader that has the lanes: as ``open``, and what it claims may have
         lanes from then on. *Whoever* claims a partition fences the rows of all its lanes, of
         whatever number they are one, and is told what they have done beyond its position

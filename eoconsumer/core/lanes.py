@@ -34,6 +34,14 @@ class Lane(NamedTuple):
         lanes, number = divmod(row, _PLACES)
         return cls(number, lanes)
 
+    def reader(self, owner: str) -> str:
+        """Return the owner's name of the reader that has the lane, of which ``owner`` owns this."""
+        return owner.removesuffix(f":{self.number}") if self.number else owner
+
+    def owner(self, reader: str) -> str:
+        """Return the owner's name of this lane of ``reader``."""
+        return f"{reader}:{self.number}" if self.number else reader
+
     def has(self, message: Message) -> bool:
         """Whether ``message`` belongs to it."""
         return lane_number(message.raw_key, message.offset, self.lanes) == self.number

@@ -134,17 +134,17 @@ class Runner:
             self._stopping,
             lanes,
         )
-        for lane in range(1, count + 1):
+        for lane in (Lane(one, count) for one in range(1, count + 1)):
             reader = LaneReader(
                 LaneFlow(config.of_lane(number)),
-                LaneSource(lanes, lane),
-                store.open_lane(group, f"{owner}:{lane}", Lane(lane, count)),
+                LaneSource(lanes, lane.number),
+                store.open_lane(group, lane.owner(owner), lane),
                 self._user.in_lane(),
                 self._watch,
                 lanes.over,
                 store.transaction_seconds,
             )
-            lanes.add(lane, reader)
+            lanes.add(lane.number, reader)
         return dealer
 
     def _fail(self, error: BaseException) -> None:

@@ -15,6 +15,7 @@ from pymongo.monitoring import (
     CommandSucceededEvent,
 )
 
+from eoconsumer.core.lanes import Lane
 from eoconsumer.core.positions import Move, Position, Start
 from eoconsumer.message import TopicPartition
 from eoconsumer.servers import MongoReplicaSet
@@ -57,6 +58,10 @@ class FreshStore(MongoStore):
 
     def open(self, group: str, owner: str) -> MongoSession:
         self.opened.append(super().open(group, owner))
+        return self.opened[-1]
+
+    def open_lane(self, group: str, owner: str, lane: Lane) -> MongoSession:
+        self.opened.append(super().open_lane(group, owner, lane))
         return self.opened[-1]
 
     def close(self) -> None:

@@ -9,7 +9,7 @@ from typing import Any
 import pytest
 from mongo_stores import ORDERS, Commands, failing, fresh_store, ledger, owner, step
 from pymongo import MongoClient
-from pymongo.errors import PyMongoError
+from pymongo.errors import OperationFailure, PyMongoError
 
 from eoconsumer.core.positions import Move
 from eoconsumer.errors import CommitInDoubt, StoreError, TransientStoreError
@@ -66,6 +66,7 @@ LOST_ANSWERS: dict[str, dict[str, Any]] = {
     "no majority in time": {"writeConcernError": {"code": 64, "errmsg": "no majority"}},
     "shutdown": {"errorCode": 91},
     "lost connection": {"closeConnection": True},
+    "interrupted": {"errorCode": 11601},
 }
 
 
@@ -100,7 +101,7 @@ OPERATIONS: dict[str, Callable[[MongoSession, Move], object]] = {
 }
 
 
-@pytest.mark.parametrize("code", [64, 89, 91, 112, 189, 10107, 11600])
+@pytest.mark.parametrize("code", [64, 89, 91, 112, 189, 10107, 11600, 11601])
 @pytest.mark.parametrize("operation", OPERATIONS)
 def test_what_a_fail_over_or_a_conflict_answers_asks_for_another_try(
     store: MongoStore, operation: str, code: int
@@ -115,6 +116,22 @@ def test_what_a_fail_over_or_a_conflict_answers_asks_for_another_try(
         act(session, step(rows))
 
     act(session, step(rows))
+
+
+def test_a_handler_whose_session_was_ended_in_its_midst_is_not_blamed(store: MongoStore) -> None:
+    session, _ = owner(store)
+    transaction = session.transaction()
+    ledger = store.database["ledger"]
+    ledger.insert_one({"_id": 1}, session=transaction.session)
+    with (
+        failing(store, "insert", errorCode=11601),
+        pytest.raises(OperationFailure) as interrupted,
+    ):
+        ledger.insert_one({"_id": 2}, session=transaction.session)
+
+    assert "errorLabels" not in (interrupted.value.details or {})
+    assert isinstance(session.translate(interrupted.value), TransientStoreError)
+    transaction.abort()
 
 
 def test_what_another_try_would_not_mend_is_told_as_the_databases_refusal(

@@ -7,17 +7,20 @@ import signal
 import subprocess
 import sys
 import time
-from collections.abc import Iterator
+from collections.abc import Iterator, Mapping
 from contextlib import contextmanager
 
 import pytest
 from mongo_stores import ORDERS, RETURNS, Commands, fresh_store, ledger, owner, step
 from pymongo.errors import OperationFailure
 
+from eoconsumer.core.lanes import Lane
+from eoconsumer.core.positions import Start
 from eoconsumer.errors import TransientStoreError
 from eoconsumer.message import TopicPartition
 from eoconsumer.servers import MongoReplicaSet
 from eoconsumer.stores.mongo import MongoStore
+from eoconsumer.stores.mongo.statements import FORMERS
 from eoconsumer.stores.mongo.transaction import MongoTransaction
 from eoconsumer.stores.twins import finished
 
@@ -152,6 +155,50 @@ def test_an_owner_that_let_go_keeps_its_session_when_others_meet_a_conflict(
     session.translate(OperationFailure("conflict", 112))
 
     assert commands["killSessions"] == []
+
+
+@pytest.mark.requirement("N2")
+@pytest.mark.parametrize("between", [False, True], ids=["at once", "after another had it"])
+def test_lanes_do_not_end_each_other_when_their_reader_claims_again(
+    store: MongoStore, commands: Commands, between: bool
+) -> None:
+    reader = store.open_lane("ledger", "reader", Lane(0, 2))
+    lanes = [store.open_lane("ledger", f"reader:{n}", Lane(n, 2)) for n in (1, 2)]
+
+    def claim(starts: Mapping[TopicPartition, Start]) -> None:
+        whole = reader.claim([ORDERS], starts)
+        for lane in lanes:
+            row = whole.positions[ORDERS]
+            lane.claim([ORDERS], {ORDERS: Start(0, 0, under=row.epoch, begun=row.begun)})
+
+    claim({ORDERS: Start(0, 1)})
+    other = store.open("ledger", "other")
+    if between:
+        other.claim([ORDERS], {})
+    claim({})
+
+    for session in (reader, *lanes):
+        session.translate(OperationFailure("conflict", 112))
+
+    ended = [command["killSessions"] for command in commands["killSessions"]]
+    assert ended == ([[other.session.session_id]] * 3 if between else [])
+
+
+@pytest.mark.requirement("N2")
+def test_a_reader_that_claims_its_own_rows_again_and_again_does_not_push_out_a_dead_one(
+    store: MongoStore, commands: Commands
+) -> None:
+    dead, _ = owner(store, "dead")
+    busy = store.open("ledger", "busy")
+    for _ in range(FORMERS + 1):
+        busy.claim([ORDERS], {})
+    session = store.open("ledger", "next")
+    session.claim([ORDERS], {})
+
+    session.translate(OperationFailure("conflict", 112))
+
+    ended = [command["killSessions"] for command in commands["killSessions"]]
+    assert [dead.session.session_id] in ended
 
 
 def test_a_live_owner_that_holds_no_claimed_row_keeps_its_transaction(

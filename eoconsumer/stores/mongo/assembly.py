@@ -9,6 +9,7 @@ from pymongo.errors import PyMongoError
 from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.stores.mongo.applied import AppliedLog
+from eoconsumer.stores.mongo.claims import Open
 from eoconsumer.stores.mongo.concerns import durable_database, is_mock, own_collection
 from eoconsumer.stores.mongo.deployment import DEFAULT_LIFETIME_SECONDS, Deployment
 from eoconsumer.stores.mongo.driver import AnyCollection
@@ -46,6 +47,7 @@ class Assembly:
             self.applied = AppliedLog(own_collection(self.database, names.applied))
         except PyMongoError as error:
             raise ConfigurationError(f"No such name in MongoDB: {error}") from error
+        self._sessions: Open = {}
         self._lifetime = DEFAULT_LIFETIME_SECONDS
         self._deployment = Deployment(self.database, *names)
 
@@ -79,7 +81,14 @@ class Assembly:
     async def open(self, group: str, owner: str, lane: Lane = WHOLE) -> AsyncMongoSession:
         """Open a session for one reader, or for one lane."""
         return await AsyncMongoSession.opened(
-            self.offsets, self.letters, self._quarantine, self.applied, group, owner, lane
+            self.offsets,
+            self.letters,
+            self._quarantine,
+            self.applied,
+            group,
+            owner,
+            lane,
+            self._sessions,
         )
 
     def described(self, store: object) -> str:

@@ -22,6 +22,9 @@ from eoconsumer.stores.twins import answer
 
 log = logging.getLogger(__name__)
 
+#: By the ids of the sessions that this process has open: the readers that have them.
+Open = dict[bytes, str]
+
 #: How long a claim waits for rows that an open transaction holds; one more for each row.
 CLAIM_MILLISECONDS = 250
 
@@ -29,8 +32,15 @@ CLAIM_MILLISECONDS = 250
 class Claimer:
     """Claims rows for one reader."""
 
-    def __init__(self, rows: Rows, quarantine: Quarantine, owner: str, session: OwnSession) -> None:
-        """Claim for ``owner``; its writes and reads go through ``session``."""
+    def __init__(
+        self,
+        rows: Rows,
+        quarantine: Quarantine,
+        owner: str,
+        session: OwnSession,
+        sessions: Open,
+    ) -> None:
+        """Claim for ``owner``; its writes and reads go through ``session``, one of ``sessions``."""
         self._rows = rows
         self._quarantine = quarantine
         self._owner = owner
@@ -41,6 +51,9 @@ class Claimer:
         # Of owners that did not let go: they may have died inside a transaction.
         self._formers: set[bytes] = set()
         self._lanes = LaneRows(rows, session)
+        self._reader = rows.lane.reader(owner)
+        self._sessions = sessions
+        sessions[self._lsid] = self._reader
 
     async def claim(self, partitions: Sequence[TopicPartition], starts: Starts) -> Claims:
         """Raise the epochs, own the rows, and return what is ours afterwards."""
@@ -60,7 +73,6 @@ class Claimer:
             raise TransientStoreError(f"Another reader claimed {taken[0]} at the same time.")
         ahead = await self._fence_lanes(ours)
         self._formers.update(lsid for row in documents for lsid in row.get("formers", ()))
-        self._formers.discard(self._lsid)
         known = {d["_id"]["topic"]: d["partitions"] for d in documents if "partitions" in d}
         # Behind the claim: what a former owner still commits after this is refused.
         held = await self._quarantine.keys(self._session) if ours else {}
@@ -120,10 +132,18 @@ class Claimer:
         1. A process dies in a transaction in which the handler has written, and which has not
         advanced. 2. Nothing of it holds the row, so our claim is not blocked. 3. Our handler
         writes to the same documents, and meets a conflict until the server forgets: a minute.
+
+        Those of this reader and its lanes are alive: 1. The reader claims again, and its fence
+        makes former owners of its own lanes. 2. These claim under it, with the same sessions.
         """
         formers, self._formers = self._formers, set()
         for lsid in formers:
-            await self._end(lsid, "unknown")
+            if self._sessions.get(lsid) != self._reader:
+                await self._end(lsid, "unknown")
+
+    def close(self) -> None:
+        """Count the session among those that are open no more."""
+        self._sessions.pop(self._lsid, None)
 
     async def _free(self, partitions: Sequence[TopicPartition], starts: Starts) -> None:
         """Claim what is left, session by session; end those that hold their rows.

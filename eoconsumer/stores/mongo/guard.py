@@ -18,7 +18,7 @@ from pymongo.client_session import ClientSession
 
 from eoconsumer.errors import HandlerMisuse, StoreError, TransientStoreError
 from eoconsumer.stores.mongo.concerns import TRANSACTION
-from eoconsumer.stores.mongo.translation import TRANSIENT
+from eoconsumer.stores.mongo.translation import TRANSIENT, TRY_AGAIN
 from eoconsumer.stores.twins import answer
 
 
@@ -55,7 +55,7 @@ class Guard:
         if not errors:
             return
         said = f"{errors[0].get('codeName', 'error')} {errors[0].get('code')}"
-        if TRANSIENT in reply.get("errorLabels", ()):
+        if TRANSIENT in reply.get("errorLabels", ()) or errors[0].get("code") in TRY_AGAIN:
             self.doom(TransientStoreError(f"{self._last!r} was answered with {said}: try again."))
         else:
             self.doom(swallowed(f"{self._last!r} was answered with {said}"))

@@ -17,7 +17,7 @@ from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.errors import HandlerMisuse
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo.applied import AppliedLog
-from eoconsumer.stores.mongo.claims import Claimer
+from eoconsumer.stores.mongo.claims import Claimer, Open
 from eoconsumer.stores.mongo.driver import AnyCollection, OwnSession
 from eoconsumer.stores.mongo.guard import open_session
 from eoconsumer.stores.mongo.letters import Letters
@@ -50,6 +50,7 @@ class AsyncMongoSession:
         group: str,
         owner: str,
         lane: Lane,
+        sessions: Open,
     ) -> None:
         """Work for the reader ``owner`` of ``group``, through a guarded ``session``."""
         self._session = session
@@ -57,7 +58,7 @@ class AsyncMongoSession:
         self._quarantine = Quarantine(quarantine, letters.collection, group)
         self._writes = Writes(offsets.database, session)
         with translated("open a session"):  # its id is made when it is first asked for
-            self._claimer = Claimer(self._rows, self._quarantine, owner, session)
+            self._claimer = Claimer(self._rows, self._quarantine, owner, session, sessions)
         self._letters = letters
         self._applied = applied
         self._transaction: AsyncMongoTransaction | None = None
@@ -72,11 +73,12 @@ class AsyncMongoSession:
         group: str,
         owner: str,
         lane: Lane,
+        sessions: Open,
     ) -> Self:
         """Open for the reader ``owner`` of ``group``, or for one lane of it."""
         with translated("open a session"):
             session = await open_session(offsets.database.client)
-        return cls(session, offsets, letters, quarantine, applied, group, owner, lane)
+        return cls(session, offsets, letters, quarantine, applied, group, owner, lane, sessions)
 
     @property
     def session(self) -> Any:
@@ -187,6 +189,7 @@ class AsyncMongoSession:
             await self._transaction.abort()
         self._session.guard.watching = False
         await answer(self._session.end_ours())
+        self._claimer.close()
 
 
 class MongoSession:

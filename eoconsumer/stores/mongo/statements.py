@@ -17,7 +17,10 @@ FORMERS = 4
 Starts = Mapping[TopicPartition, Start]
 
 #: The owners of a row that did not let go, and may have died: its last one is the newest.
-_SESSIONS = {"$concatArrays": [{"$ifNull": ["$formers", []]}, [{"$ifNull": ["$lsid", ""]}]]}
+#: Each once: a reader that claims its own rows again must not push out one that died.
+_LAST = {"$ifNull": ["$lsid", ""]}
+_OTHERS = {"$filter": {"input": {"$ifNull": ["$formers", []]}, "cond": {"$ne": ["$$this", _LAST]}}}
+_SESSIONS = {"$concatArrays": [_OTHERS, [_LAST]]}
 _REAL = {"$filter": {"input": _SESSIONS, "cond": {"$ne": ["$$this", ""]}}}
 WITH_THE_LAST = {"$slice": [_REAL, -FORMERS]}
 

@@ -27,6 +27,7 @@ from eoconsumer.stores.mongo.quarantine import Quarantine
 from eoconsumer.stores.mongo.rows import Rows
 from eoconsumer.stores.mongo.translation import (
     IN_DOUBT,
+    INTERRUPTED,
     is_conflict,
     is_transient,
     summary,
@@ -126,7 +127,8 @@ class AsyncMongoTransaction:
         try:
             await answer(self._session.commit_ours())
         except PyMongoError as error:
-            if error.has_error_label(IN_DOUBT):
+            # The driver does not know that a commit which is interrupted may wait for a majority.
+            if error.has_error_label(IN_DOUBT) or getattr(error, "code", None) == INTERRUPTED:
                 raise CommitInDoubt(f"The commit's answer was lost: {summary(error)}") from error
             if is_transient(error):
                 raise transient(error) from error

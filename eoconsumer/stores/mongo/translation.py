@@ -34,12 +34,14 @@ OUT_OF_TIME = 50
 WRITE_CONFLICT = 112
 INVALID_OPTIONS = 72
 NAMESPACE_EXISTS = 48
+INTERRUPTED = 11601
 
 # Reads outside of a transaction carry no labels; these are the codes that the specification of
-# retryable reads names, and what a conflict, a lock or a late majority answers.
-TRY_AGAIN = frozenset(
-    (6, 7, 24, 64, 89, 91, WRITE_CONFLICT, 134, 189, 262, 9001, 10107, 11600, 11602, 13435, 13436)
-)
+# retryable reads names, and what a conflict, a lock or a late majority answers. "Interrupted" has
+# no label inside of a transaction either: somebody ended the operation, or its session, as the next
+# owner of a partition may do at any moment to one that it takes for dead.
+TRY_AGAIN = {6, 7, 24, 64, 89, 91, WRITE_CONFLICT, 134, 189, 262, 9001, 10107, 13435, 13436}
+TRY_AGAIN |= {11600, INTERRUPTED, 11602}
 
 
 # The methods that send one operation for each of many, and the argument that has these.
