@@ -12,9 +12,11 @@ from contextlib import suppress
 
 import pytest
 from sql_cases import ORDERS, RETURNS, SERVERS, Line, owner, sql_store, step, texts
-from sqlalchemy import insert, text
+from sqlalchemy import insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
+from eoconsumer.core.letters import Hold
+from eoconsumer.core.positions import Start
 from eoconsumer.errors import (
     CommitInDoubt,
     ConfigurationError,
@@ -28,6 +30,7 @@ from eoconsumer.stores import open_store
 from eoconsumer.stores.sql import SQLStore
 from eoconsumer.stores.sql.session import SQLSession
 from eoconsumer.testing.conformance.contract import patiently
+from eoconsumer.testing.conformance.letters import KEY, letter, read
 from tests.chaos.proxy import Proxies
 from tests.conformance.sql_stores import FreshStore, fresh_store, ledger
 
@@ -368,3 +371,25 @@ def test_what_is_no_write_names_what_was_returned(sql_store: FreshStore) -> None
     session, _ = owner(sql_store)
     with pytest.raises(HandlerMisuse, match="str"), session.transaction() as transaction:
         transaction.write(["INSERT INTO texts VALUES (1)"])
+
+
+@on_servers
+@pytest.mark.requirement("N15")
+def test_a_quarantine_stays_for_a_letter_that_the_releases_snapshot_does_not_show(
+    sql_store: FreshStore,
+) -> None:
+    parking, releasing = sql_store.open("ledger", "first"), sql_store.open("ledger", "redrive")
+    with parking.transaction() as transaction:
+        transaction.bury([letter(1, Hold.BEGINS)])
+    (found,) = read(sql_store)
+
+    over = False
+    with suppress(TransientStoreError), releasing.transaction() as release:
+        release.remove(found)
+        release.session.execute(select(ledger)).all()  # the snapshot, at REPEATABLE READ
+        with parking.transaction() as transaction:
+            transaction.bury([letter(3, Hold.WAITS)])
+        over = release.lift(KEY)
+
+    assert not over
+    assert parking.claim([ORDERS], {ORDERS: Start(0, 1)}).positions[ORDERS].quarantined == {KEY.key}

@@ -80,14 +80,21 @@ class Letters:
             )
 
     def any_of(self, connection: Connection, topic: str, partition: int, key: bytes) -> bool:
-        """Whether a letter of ``key`` is left."""
-        statement = select(table.c.id).where(
+        """Whether a letter of ``key`` is left; the open transaction may have begun long ago.
+
+        A plain read shows the state of the transaction's first one at REPEATABLE READ: 1. the
+        handler of a redrive reads something, 2. a reader parks message 51 and commits, 3. we look,
+        and do not see 51. A locking read shows what is there now; but it would wait for another
+        redrive that is just removing a letter of the key, so it comes second.
+        """
+        left = select(table.c.id).where(
             table.c.group_name == self._group,
             table.c.topic == topic,
             table.c.partition_number == partition,
             table.c.key_digest == digest(key),
         )
-        return connection.execute(statement.limit(1)).first() is not None
+        reads = (left.limit(1), left.limit(1).with_for_update(read=True))
+        return any(connection.execute(read).first() is not None for read in reads)
 
 
 def digest(key: bytes) -> bytes:
