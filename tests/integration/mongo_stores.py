@@ -5,15 +5,19 @@ from __future__ import annotations
 import uuid
 from collections.abc import Iterator, Mapping
 from contextlib import closing, contextmanager
+from threading import Event
 from typing import Any
 
+import pytest
 from pymongo import MongoClient
+from pymongo.client_session import ClientSession
 from pymongo.monitoring import (
     CommandFailedEvent,
     CommandListener,
     CommandStartedEvent,
     CommandSucceededEvent,
 )
+from pymongo.synchronous.pool import Pool
 
 from eoconsumer.core.lanes import Lane
 from eoconsumer.core.positions import Move, Position, Start
@@ -99,6 +103,32 @@ def failing(store: MongoStore, *commands: str, times: int = 1, **how: Any) -> It
             yield
         finally:
             store.client.admin.command({**point, "mode": "off"}, session=outside)
+
+
+#: Where a write of another thread may be when its transaction ends: before and behind the guard.
+HELD: dict[str, tuple[type, str]] = {
+    "waits for a connection": (Pool, "checkout"),
+    "is in the driver": (ClientSession, "_materialize"),
+}
+
+
+@contextmanager
+def held(monkeypatch: pytest.MonkeyPatch, where: str) -> Iterator[tuple[Event, Event]]:
+    """Hold the next write ``where``; yields what tells that it waits, and what lets it go on."""
+    kind, name = HELD[where]
+    real, waits, go = getattr(kind, name), Event(), Event()
+
+    def waiting(*args: Any, **kwargs: Any) -> Any:
+        waits.set()
+        assert go.wait(10)
+        return real(*args, **kwargs)
+
+    with monkeypatch.context() as patched:
+        patched.setattr(kind, name, waiting)
+        try:
+            yield waits, go
+        finally:
+            go.set()
 
 
 def owner(

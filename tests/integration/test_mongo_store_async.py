@@ -10,7 +10,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from mongo_stores import ORDERS
+from mongo_stores import HELD, ORDERS, held
 from motor.motor_asyncio import AsyncIOMotorClient
 from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.client_session import AsyncClientSession
@@ -122,6 +122,66 @@ def test_an_error_that_the_handler_swallowed_dooms_the_transaction(
             assert await ledger(store) == [1]
 
     asyncio.run(main())
+
+
+@drivers
+@pytest.mark.parametrize("then", ["aborted", "aborted, and the next one is open", "committed"])
+def test_a_task_that_outlives_its_transaction_cannot_write_any_more(
+    driver: Any, then: str, mongo_replica_set: MongoReplicaSet
+) -> None:
+    async def main() -> None:
+        async with opened(driver, mongo_replica_set) as (store, session, move):
+            over = asyncio.Event()
+
+            async def sibling() -> None:
+                await over.wait()
+                await write(store, 1)
+
+            transaction = await session.transaction()
+            task = asyncio.create_task(sibling())
+            await write(store, 2)
+            await (transaction.commit() if then == "committed" else transaction.abort())
+            if then.endswith("open"):
+                transaction = await session.transaction()
+                await write(store, 2)
+            over.set()
+            with pytest.raises(HandlerMisuse, match="after the end of the transaction"):
+                await task
+
+            if then.endswith("open"):
+                await transaction.advance([move])
+                await transaction.commit()
+            assert await ledger(store) == ([] if then == "aborted" else [2])
+
+    asyncio.run(main())
+
+
+@pytest.mark.parametrize("where", HELD)
+def test_a_write_that_motors_thread_sends_after_a_cancellation_is_not_done(
+    where: str, mongo_replica_set: MongoReplicaSet, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    async def main() -> None:
+        async with opened(AsyncIOMotorClient, mongo_replica_set) as (store, session, _):
+            transaction = await session.transaction()
+            with held(monkeypatch, where) as (waits, go):
+                writing = store.database["ledger"].insert_one({"_id": 1})
+                handler = asyncio.create_task(until_cancelled(writing))
+                assert await asyncio.to_thread(waits.wait, 10)
+                handler.cancel()
+                with suppress(asyncio.CancelledError):
+                    await handler
+                await transaction.abort()
+                go.set()
+            with pytest.raises(HandlerMisuse, match="after the end of the transaction"):
+                await writing
+
+            assert await ledger(store) == []
+
+    asyncio.run(main())
+
+
+async def until_cancelled(writing: asyncio.Future[Any]) -> None:
+    await asyncio.shield(writing)  # so that the end of motor's thread can be seen
 
 
 ENDINGS: dict[str, Callable[[Any], Awaitable[Any] | Any]] = {

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import inspect
 from collections.abc import Callable, Iterator
+from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from contextvars import Context, copy_context
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from mongo_stores import ORDERS, failing, fresh_store, ledger, owner, step
+from mongo_stores import HELD, ORDERS, failing, fresh_store, held, ledger, owner, step
 from pymongo import InsertOne, UpdateOne, WriteConcern
 from pymongo.client_session import ClientSession
 from pymongo.collection import Collection
@@ -243,6 +245,44 @@ def test_a_transaction_that_the_handler_left_open_is_misuse(store: MongoStore) -
 
     session.close()
     assert store.open("ledger", "looker").positions([ORDERS]) == rows
+
+
+@pytest.mark.requirement("S3-22")
+@pytest.mark.parametrize("where", HELD)
+@pytest.mark.parametrize("knows", ["the context", "the session"])
+def test_a_write_of_a_thread_that_outlives_its_transaction_is_not_done(
+    store: MongoStore, where: str, knows: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    session, rows = owner(store)
+    transaction = session.transaction()
+    context = copy_context() if knows == "the context" else Context()
+    passed = transaction.session if knows == "the session" else None
+    with ThreadPoolExecutor(1) as thread, held(monkeypatch, where) as (waits, go):
+        insert = store.database["ledger"].insert_one
+        writing = thread.submit(context.run, insert, {"_id": 1}, session=passed)
+        assert waits.wait(10)
+        transaction.abort()
+        go.set()
+        with pytest.raises(HandlerMisuse, match="after the end of the transaction"):
+            writing.result(10)
+
+    assert ledger(store) == []
+    session.write([InsertOne({"_id": 2}, namespace=f"{store.database.name}.ledger")])
+    with session.transaction() as another:
+        store.database["ledger"].insert_one({"_id": 3})
+        another.advance([step(rows)])
+    assert ledger(store) == [2, 3]
+
+
+def test_without_transactions_of_the_consumer_a_handlers_threads_may_write(
+    store: MongoStore,
+) -> None:
+    session, _ = owner(store)
+    with ThreadPoolExecutor(1) as thread:
+        insert = store.database["ledger"].insert_one
+        thread.submit(insert, {"_id": 1}, session=session.session).result(10)
+
+    assert ledger(store) == [1]
 
 
 @pytest.mark.parametrize(

@@ -19,8 +19,15 @@ MAJORITY_SECONDS = 10.0
 #: How long a read of positions may take.
 READ_SECONDS = 5.0
 
-#: Whether this thread or task is inside of a transaction, as far as bound sessions are concerned.
-inside: ContextVar[bool] = ContextVar("inside", default=False)
+
+class Attempt:
+    """One transaction of the consumer, as the tasks and threads know it that its handler starts."""
+
+    over = False
+
+
+#: The transaction that this thread or task is inside of, or was started in. It may be over.
+inside: ContextVar[Attempt | None] = ContextVar("inside", default=None)
 
 
 class Durable(WriteConcern):
@@ -33,7 +40,7 @@ class Durable(WriteConcern):
     @property
     def is_server_default(self) -> bool:
         """Whether to leave this out of a command."""
-        return inside.get()
+        return inside.get() is not None
 
 
 DURABLE = Durable(w="majority", wtimeout=int(MAJORITY_SECONDS * 1000), j=True)

@@ -3,13 +3,14 @@
 A handler that swallows an error would commit half of its writes, or be retried for ever. No
 listener can be added to a client that is handed in, and no listener sees a document that could
 not be encoded. So the session itself is watched: each command passes ``_apply_to`` on its way out
-and ``_process_response`` on its way back; a command without an answer failed in between. This is
-the one file that knows private names of pymongo; ``test_mongo_store_guard.py`` fails when they
-change.
+and ``_process_response`` on its way back; a command without an answer failed in between. What a
+handler left running when its transaction ended is refused in ``_apply_to``. This is the one file
+that knows private names of pymongo; ``test_mongo_store_guard.py`` fails when they change.
 """
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, MutableMapping
 from typing import Any, NoReturn
 
@@ -17,7 +18,7 @@ from pymongo.asynchronous.client_session import AsyncClientSession
 from pymongo.client_session import ClientSession
 
 from eoconsumer.errors import HandlerMisuse, StoreError, TransientStoreError
-from eoconsumer.stores.mongo.concerns import TRANSACTION
+from eoconsumer.stores.mongo.concerns import TRANSACTION, inside
 from eoconsumer.stores.mongo.translation import TRANSIENT, TRY_AGAIN
 from eoconsumer.stores.twins import answer
 
@@ -29,6 +30,7 @@ class Guard:
         """Watch nothing yet."""
         self.watching = False
         self.trouble: StoreError | HandlerMisuse | None = None
+        self.thread: int | None = None  # the only one outside of transactions, if there is one
         self._last = ""
         self._unanswered = 0
 
@@ -64,6 +66,24 @@ class Guard:
         """Note that the driver gave up the server on which the transaction was open."""
         self._unanswered = 0
         self.doom(TransientStoreError("The connection was lost within the transaction: try again."))
+
+    @property
+    def left_behind(self) -> bool:
+        """Whether who asks was started by a handler, in a transaction that is over."""
+        attempt = inside.get()
+        if attempt is not None:
+            return attempt.over
+        # A thread that was started without our context is found out between two transactions only.
+        return not (self.watching or self.thread in (None, threading.get_ident()))
+
+    def admit(self, command: Mapping[str, Any]) -> None:
+        """Refuse ``command`` if its transaction is over: it would be done on its own."""
+        if self.left_behind:
+            raise HandlerMisuse(
+                f"{next(iter(command))!r} came after the end of the transaction in which it was "
+                "begun; it was not sent. Handlers have to wait for the tasks and threads that they "
+                "start. For work that outlives a handler, start a session of the client."
+            )
 
     def forbid(self, what: str) -> None:
         """Refuse ``what`` inside of the consumer's transaction."""
@@ -117,18 +137,21 @@ class GuardedSession(ClientSession):
         self.guard.refuse("end_session")
 
     def _apply_to(self, command: MutableMapping[str, Any], *args: Any, **kwargs: Any) -> None:
+        self.guard.admit(command)  # or it would be taken for one of the next transaction
         if self.guard.watching:
             self.guard.began(command)
         super()._apply_to(command, *args, **kwargs)
+        # 1. motor's thread was admitted, 2. the loop aborts, 3. the thread finds no transaction.
+        self.guard.admit(command)
 
     def _process_response(self, reply: Mapping[str, Any]) -> None:
         super()._process_response(reply)
-        if self.guard.watching:
+        if self.guard.watching and not self.guard.left_behind:
             self.guard.answered(reply)
 
     def _unpin(self) -> None:
         super()._unpin()
-        if self.guard.watching:
+        if self.guard.watching and not self.guard.left_behind:
             self.guard.disconnected()
 
     # --- what the store itself may do ---------------------------------------------------------
@@ -181,18 +204,21 @@ class AsyncGuardedSession(AsyncClientSession):
         self.guard.refuse("end_session")
 
     def _apply_to(self, command: MutableMapping[str, Any], *args: Any, **kwargs: Any) -> None:
+        self.guard.admit(command)  # or it would be taken for one of the next transaction
         if self.guard.watching:
             self.guard.began(command)
         super()._apply_to(command, *args, **kwargs)
+        # 1. motor's thread was admitted, 2. the loop aborts, 3. the thread finds no transaction.
+        self.guard.admit(command)
 
     def _process_response(self, reply: Mapping[str, Any]) -> None:
         super()._process_response(reply)
-        if self.guard.watching:
+        if self.guard.watching and not self.guard.left_behind:
             self.guard.answered(reply)
 
     async def _unpin(self) -> None:
         await super()._unpin()
-        if self.guard.watching:
+        if self.guard.watching and not self.guard.left_behind:
             self.guard.disconnected()
 
     # --- what the store itself may do ---------------------------------------------------------

@@ -5,6 +5,7 @@
 
 from __future__ import annotations
 
+import threading
 from collections.abc import Mapping, Sequence
 from typing import Any, Self
 
@@ -197,7 +198,15 @@ class MongoSession:
 
     def __init__(self, steps: AsyncMongoSession) -> None:
         """Finish the ``steps`` of each call at once: the driver blocks."""
-        self._steps = steps
+        self._of_any_thread = steps
+        self._had_transactions = False
+
+    @property
+    def _steps(self) -> AsyncMongoSession:
+        """The steps; who asks for them is the store's user, and no thread that a handler left."""
+        if self._had_transactions:
+            self._of_any_thread.session.guard.thread = threading.get_ident()
+        return self._of_any_thread
 
     @property
     def session(self) -> ClientSession:
@@ -249,6 +258,7 @@ class MongoSession:
 
     def transaction(self) -> MongoTransaction:
         """Open a transaction; takes no round trip."""
+        self._had_transactions = True
         return MongoTransaction(finished(self._steps.transaction()))
 
     def translate(self, error: BaseException) -> BaseException:

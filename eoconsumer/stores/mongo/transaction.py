@@ -20,7 +20,7 @@ from eoconsumer.core.positions import Move
 from eoconsumer.errors import CommitInDoubt, StoreError, TransientStoreError
 from eoconsumer.message import MessageKey
 from eoconsumer.stores.mongo.applied import AppliedLog
-from eoconsumer.stores.mongo.concerns import inside
+from eoconsumer.stores.mongo.concerns import Attempt, inside
 from eoconsumer.stores.mongo.driver import OwnSession
 from eoconsumer.stores.mongo.letters import Letters
 from eoconsumer.stores.mongo.quarantine import Quarantine
@@ -65,12 +65,13 @@ class AsyncMongoTransaction:
         self._writes = writes
         self._conflict = conflict
         self._open = False
+        self._attempt = Attempt()
 
     async def begin(self) -> Self:
         """Begin: from here on the handler's writes are inside, also those without a session."""
         await answer(self._session.begin_ours())
         self._session.guard.watch()
-        inside.set(True)
+        inside.set(self._attempt)
         self._open = True
         return self
 
@@ -146,8 +147,9 @@ class AsyncMongoTransaction:
     async def _leave(self) -> None:
         if self._open:
             self._open = False
+            self._attempt.over = True  # before the driver's session is in no transaction any more
             self._session.guard.watching = False
-            inside.set(False)
+            inside.set(None)
             await answer(self._session.leave_ours())
 
     async def __aenter__(self) -> Self:
