@@ -5,11 +5,12 @@
 from __future__ import annotations
 
 from contextlib import suppress
+from typing import Any
 
 import pytest
 from sql_cases import ORDERS, SERVERS, Line, owner, sql_store, step, texts
-from sqlalchemy import insert, select, text
-from sqlalchemy.exc import IntegrityError, SQLAlchemyError
+from sqlalchemy import Select, insert, select, text
+from sqlalchemy.exc import IntegrityError, OperationalError, SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from eoconsumer.errors import HandlerMisuse, StoreError, TransientStoreError
@@ -197,20 +198,74 @@ def test_outside_of_a_transaction_a_failed_flush_harms_nothing_that_follows(
 
 
 @pytest.mark.parametrize("sql_store", SERVERS, indirect=True)
-def test_what_the_database_asks_to_be_tried_again_is_not_forgiven_by_a_savepoint(
+def test_what_ended_the_whole_transaction_is_not_forgiven_by_a_savepoint(
     sql_store: FreshStore,
 ) -> None:
-    with sql_store.engine.begin() as connection:
-        connection.execute(insert(ledger), {"id": 1, "text": "a"})
     session, rows = owner(sql_store)
-    change = text("UPDATE texts SET text = 'b' WHERE id = 1")
 
-    with sql_store.engine.connect() as holder:
-        holder.execute(change)
-        with pytest.raises(TransientStoreError), session.transaction() as transaction:
-            with suppress(SQLAlchemyError), transaction.session.begin_nested():
-                transaction.session.execute(change)  # waits in vain
+    with pytest.raises(TransientStoreError), session.transaction() as transaction:
+        with suppress(SQLAlchemyError, TransientStoreError), transaction.session.begin_nested():
+            session.connection.end(session.connection.mark, "is killed by the test")
             transaction.session.execute(insert(ledger), {"text": "half"})
+        transaction.advance([step(rows)])
+
+    assert texts(sql_store) == []
+
+
+def held(store: FreshStore) -> Select[Any]:
+    """Write a row; return what locks it, or fails at once."""
+    with store.engine.begin() as other:
+        (key,) = other.execute(insert(ledger), {"text": "held"}).inserted_primary_key or ()
+    return select(ledger).where(ledger.c.id == key).with_for_update(nowait=True)
+
+
+@pytest.mark.parametrize("sql_store", SERVERS, indirect=True)
+def test_a_lock_that_another_holds_may_be_swallowed_within_a_savepoint(
+    sql_store: FreshStore,
+) -> None:
+    session, rows = owner(sql_store)
+    locked = held(sql_store)
+    with sql_store.engine.begin() as other:
+        other.execute(locked)
+
+        with session.transaction() as transaction:
+            transaction.session.execute(insert(ledger), {"text": "before"})
+            with suppress(OperationalError), transaction.session.begin_nested():
+                transaction.session.execute(locked)
+            transaction.session.execute(insert(ledger), {"text": "after"})
             transaction.advance([step(rows)])
 
-    assert texts(sql_store) == ["a"]
+    assert texts(sql_store) == ["held", "before", "after"]
+
+
+@pytest.mark.parametrize("sql_store", SERVERS, indirect=True)
+def test_a_lock_that_another_holds_is_tried_again_without_a_savepoint(
+    sql_store: FreshStore,
+) -> None:
+    session, rows = owner(sql_store)
+    locked = held(sql_store)
+    with sql_store.engine.begin() as other:
+        other.execute(locked)
+
+        with pytest.raises(TransientStoreError), session.transaction() as transaction:
+            with suppress(OperationalError):
+                transaction.session.execute(locked)
+            transaction.advance([step(rows)])
+
+    assert session.positions([ORDERS]) == rows
+
+
+@pytest.mark.parametrize("sql_store", SERVERS[:1], indirect=True)
+def test_a_statement_that_took_too_long_may_be_swallowed_within_a_savepoint(
+    sql_store: FreshStore,
+) -> None:
+    session, rows = owner(sql_store)
+
+    with session.transaction() as transaction:
+        with suppress(OperationalError), transaction.session.begin_nested():
+            transaction.session.execute(text("SET LOCAL statement_timeout = '10ms'"))
+            transaction.session.execute(text("SELECT pg_sleep(10)"))
+        transaction.session.execute(insert(ledger), {"text": "after"})
+        transaction.advance([step(rows)])
+
+    assert texts(sql_store) == ["after"]

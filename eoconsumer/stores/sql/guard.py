@@ -18,7 +18,7 @@ from sqlalchemy.engine import ExceptionContext
 from sqlalchemy.engine.interfaces import DBAPIConnection
 from sqlalchemy.orm import Session
 
-from eoconsumer.errors import HandlerMisuse, StoreError, TransientStoreError
+from eoconsumer.errors import HandlerMisuse, StoreError
 from eoconsumer.stores.sql.translation import Kind, kind_of, summary, transient
 
 #: What ends a transaction, or begins another: in the handler's statements it is refused.
@@ -81,13 +81,14 @@ class Guard:
         """Note an error of the database."""
         if not self.watching:
             return
-        if kind_of(error) is not Kind.DATA:
-            # Also one that another follows from: the transaction is gone, savepoints and all.
-            if not isinstance(self.trouble, TransientStoreError):
-                self.trouble, self._inside = transient(error), None
-        elif self.trouble is None:
-            self.trouble = _swallowed(error)
-            self._inside = self._savepoints[-1] if self._savepoints else None
+        kind = kind_of(error)
+        survived = kind in (Kind.DATA, Kind.BLOCKED, Kind.TOO_LONG)  # with its savepoints
+        if self.trouble is None:
+            self.trouble = _swallowed(error) if kind is Kind.DATA else transient(error)
+            self._inside = self._savepoints[-1] if survived and self._savepoints else None
+        elif not survived:
+            # One that another follows from, as well: the transaction is gone, savepoints and all.
+            self.trouble, self._inside = transient(error), None
 
     def refuse(self, what: str) -> NoReturn:
         """Raise at once what the handler must not do with its session."""
@@ -124,7 +125,7 @@ class Guard:
         )
 
     def _restore(self, name: str) -> None:
-        """Forget an error of the data that happened behind the savepoint ``name``."""
+        """Forget an error that the transaction survived behind the savepoint ``name``."""
         if name not in self._savepoints:
             return
         place = len(self._savepoints) - 1 - self._savepoints[::-1].index(name)

@@ -20,8 +20,9 @@ class Kind(Enum):
     """What an error of a database asks for."""
 
     DATA = auto()  #: nothing: the statement or its data is wrong
-    AGAIN = auto()  #: the transaction is surely gone; another try
-    BLOCKED = auto()  #: the same, since somebody held a row for too long
+    AGAIN = auto()  #: another try; the transaction is surely gone
+    BLOCKED = auto()  #: another try, since somebody held a row for too long
+    TOO_LONG = auto()  #: another try, since the server ended a statement that took too long
     LOST = auto()  #: the connection is gone, and with it the answer to what was sent
 
 
@@ -30,7 +31,7 @@ POSTGRESQL = {
     "40001": Kind.AGAIN,  # serialization_failure
     "40P01": Kind.AGAIN,  # deadlock_detected
     "55P03": Kind.BLOCKED,  # lock_not_available
-    "57014": Kind.AGAIN,  # query_canceled: a statement_timeout
+    "57014": Kind.TOO_LONG,  # query_canceled: a statement_timeout
     "57P01": Kind.LOST,  # admin_shutdown, also pg_terminate_backend
     "57P02": Kind.LOST,  # crash_shutdown
     "57P03": Kind.LOST,  # cannot_connect_now
