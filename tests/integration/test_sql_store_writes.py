@@ -24,7 +24,7 @@ from sqlalchemy import (
     update,
 )
 
-from eoconsumer.errors import WriteFailed
+from eoconsumer.errors import HandlerMisuse, WriteFailed
 from eoconsumer.stores.sql.plain import plain_text
 from eoconsumer.stores.sql.writes import grouped
 from tests.conformance.sql_stores import FreshStore
@@ -119,6 +119,15 @@ def test_equal_statements_that_follow_one_another_are_sent_together() -> None:
     other = [(insert(moves), {"number": 3, "item": "x"}), (delete(moves), {})]
 
     assert [group.size for group in grouped([*writes, *other, *writes])] == [3, 1, 1, 3]
+
+
+@pytest.mark.parametrize("before", [[], [(ADD, {"number": 1})]])
+@pytest.mark.parametrize("rest", [(), (None,), ([1],), ({"number": 2}, {})])
+def test_a_tuple_that_is_no_write_is_told_wherever_it_stands(
+    before: list[Any], rest: tuple[Any, ...]
+) -> None:
+    with pytest.raises(HandlerMisuse, match="tuple"):
+        grouped([*before, (ADD, *rest)])
 
 
 def test_only_what_the_driver_takes_as_it_is_goes_past_sqlalchemy(table: FreshStore) -> None:

@@ -81,6 +81,8 @@ def grouped(writes: Sequence[Write]) -> list[Group]:
     for write in writes:
         if (
             type(write) is tuple
+            and len(write) == 2
+            and type(write[1]) is dict
             and last is not None
             and write[0] is last.statement
             and last.parameters
@@ -98,9 +100,12 @@ def grouped(writes: Sequence[Write]) -> list[Group]:
 
 
 def _parts(write: object) -> tuple[Executable, Parameters | None]:
-    statement, parameters = write if isinstance(write, tuple) and len(write) == 2 else (write, None)
-    if isinstance(statement, Executable) and isinstance(parameters, Mapping | None):
-        return statement, parameters
+    if isinstance(write, Executable):
+        return write, None
+    if isinstance(write, tuple) and len(write) == 2:
+        statement, parameters = write
+        if isinstance(statement, Executable) and isinstance(parameters, Mapping):
+            return statement, parameters
     raise HandlerMisuse(
         f"The handler returned {type(write).__name__}, which is no write of a SQL store; nothing "
         "was written. A write is a statement of SQLAlchemy, or a tuple (statement, parameters): "
