@@ -269,3 +269,19 @@ def test_a_statement_that_took_too_long_may_be_swallowed_within_a_savepoint(
         transaction.advance([step(rows)])
 
     assert texts(sql_store) == ["after"]
+
+
+@pytest.mark.parametrize("sql_store", SERVERS[:1], indirect=True)
+def test_a_deferred_constraint_that_is_made_immediate_is_the_handlers_error(
+    sql_store: FreshStore,
+) -> None:
+    session, _ = owner(sql_store)
+    once = "CREATE TEMPORARY TABLE once (n INT UNIQUE DEFERRABLE INITIALLY DEFERRED)"
+    with pytest.raises(IntegrityError), session.transaction() as transaction:
+        transaction.session.execute(text(once))
+        transaction.session.execute(text("INSERT INTO once VALUES (1), (1)"))
+        transaction.session.execute(text("SET CONSTRAINTS ALL IMMEDIATE"))
+
+    with pytest.raises(StoreError, match="refused to commit"), session.transaction() as transaction:
+        transaction.session.execute(text(once))
+        transaction.session.execute(text("INSERT INTO once VALUES (1), (1)"))
