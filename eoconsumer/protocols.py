@@ -348,8 +348,12 @@ class Source(Protocol):
     def glance(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, Sighting] | None:
         """Ask the same without waiting; None until the answer is here."""
 
-    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found]:
-        """Read the first message at or behind each offset, beside what is being fetched."""
+    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found | None]:
+        """Read the first message at or behind each offset, beside what is being fetched.
+
+        None: there is none, the log ends. Waits some seconds at most; what is not told by then is
+        left out.
+        """
 
     def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool) -> None:
         """Commit to the group; with ``wait`` raise ``BrokerError`` where it was refused."""

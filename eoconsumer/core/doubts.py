@@ -172,12 +172,15 @@ class Doubts(Commits):
         """Search for messages that the client should have fetched; gaps are no messages."""
         if not waiting:
             return {}
-        found: dict[TopicPartition, Found] = yield LookUp(waiting)
+        answers: dict[TopicPartition, Found | None] = yield LookUp(waiting)
         reasons: Reasons = {}
         for key, offset in waiting.items():
-            if key in found and found[key].offset >= offset:
+            found = answers.get(key)
+            if key not in answers:
+                self.partitions[key].still = 0  # Kafka did not tell; it is asked again later
+            elif found is not None and found.offset >= offset:
                 reasons[key] = BrokerError(
-                    f"{key}: there are messages from {found[key].offset} on, and the client does "
+                    f"{key}: there are messages from {found.offset} on, and the client does "
                     "not fetch them. Nothing was lost."
                 )
             else:

@@ -244,7 +244,7 @@ class Glance:  # -> dict[TopicPartition, Sighting] | None (None: the answer is u
 
 
 @dataclass(frozen=True, slots=True)
-class LookUp:  # -> dict[TopicPartition, Found]
+class LookUp:  # -> dict[TopicPartition, Found | None] (None: the log ends; left out: not told)
     """Read the first message at or behind each offset, beside what is being fetched."""
 
     offsets: Mapping[TopicPartition, int]

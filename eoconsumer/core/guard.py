@@ -18,6 +18,10 @@ from eoconsumer.message import TopicPartition
 Wanted = Mapping[TopicPartition, Position]
 Sightings = Mapping[TopicPartition, Sighting]
 
+#: After so many look-ups that Kafka left unanswered in part, a claim asks no more: each takes
+#: seconds, in which nothing else is handled.
+SILENCES = 3
+
 
 @dataclass(frozen=True, slots=True)
 class Checked:
@@ -47,15 +51,18 @@ class Guard:
         Raises ``PositionError`` where a position does not fit and the settings say to stop.
         """
         seen: Sightings = yield Inspect(tuple(wanted))
-        messages = yield from self._look_up(wanted, seen)
+        searches = yield from self._look_up(wanted, seen)
         results = {}
         for key, row in wanted.items():
             sighting = seen.get(key, Sighting())
-            error = self._wrong(key, row, sighting, messages.get(key))
+            search = searches.get(key)
+            error = self._wrong(key, row, sighting, search.found if search else None)
             if error is not None and not identity.allowed(error, self.settings):
                 raise error
             partition = self.partitions[key]
             position = identity.settled(row, sighting, error)
+            if error is None and search and not search.over:
+                position = None  # it may be wrong: its last message was not told
             partition.unseen = position is None
             if position is not None:
                 partition.identity, partition.last_epoch = position.identity, sighting.leader_epoch
@@ -65,18 +72,32 @@ class Guard:
                 results[key] = Checked(position, error, anew=not goes_on)
         return results
 
-    def _look_up(self, wanted: Wanted, seen: Sightings) -> Effects[Mapping[TopicPartition, Found]]:
-        """Read the last message handled, where the partition has had another leader since."""
+    def _look_up(
+        self, wanted: Wanted, seen: Sightings
+    ) -> Effects[Mapping[TopicPartition, LastBefore]]:
+        """Search for the last message handled, where the partition has had another leader since.
+
+        A search that Kafka does not answer is not over.
+        """
         searches = {
             key: LastBefore(row.next_offset, seen[key].low or 0)
             for key, row in wanted.items()
             if key in seen and identity.is_worth_a_look(row, seen[key])
         }
-        while offsets := {k: at for k, s in searches.items() if (at := s.question) is not None}:
-            answers: Mapping[TopicPartition, Found] = yield LookUp(offsets)
-            for key in offsets:
-                searches[key].learn(answers.get(key))
-        return {key: search.found for key, search in searches.items() if search.found is not None}
+        going, silences = set(searches), 0
+        while silences < SILENCES and (
+            offsets := {
+                key: at
+                for key, search in searches.items()
+                if key in going and (at := search.question) is not None
+            }
+        ):
+            answers: Mapping[TopicPartition, Found | None] = yield LookUp(offsets)
+            going = offsets.keys() & answers.keys()
+            silences += going < offsets.keys()
+            for key in going:
+                searches[key].learn(answers[key])
+        return searches
 
     def _wrong(
         self, key: TopicPartition, row: Position, seen: Sighting, last: Found | None

@@ -38,8 +38,13 @@ class LastBefore:
             return None
         return max(self.low, self.position - self._back)
 
+    @property
+    def over(self) -> bool:
+        """Whether ``found`` is what there is to find."""
+        return self.question is None
+
     def learn(self, answer: Found | None) -> None:
-        """Take the answer to the question; None: there is no message from there on."""
+        """Take the answer to the question; None: the log ends before one comes."""
         asked = self.question
         assert asked is not None, "nothing was asked"
         if answer is not None and asked <= answer.offset < self.position:

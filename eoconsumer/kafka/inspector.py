@@ -73,11 +73,14 @@ class Inspector:
         question, self._question = self._question, None
         return question.answer(0)
 
-    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found]:
-        """Read the first message at or behind each offset, within ``SECONDS``."""
+    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found | None]:
+        """Read the first message at or behind each offset; None: there is none, the log ends.
+
+        Takes ``SECONDS`` at most; what Kafka did not tell by then is left out.
+        """
         own = {name: value for name, value in self._settings.items() if name not in _NOT_OURS}
         own |= _LOOK_UP | {"logger": librdkafka_log(), "error_cb": lambda _: None}
-        found: dict[TopicPartition, Found] = {}
+        found: dict[TopicPartition, Found | None] = {}
         asked = set(offsets)
         until = time.monotonic() + SECONDS
         with closing(Consumer(own)) as client:
@@ -87,9 +90,14 @@ class Inspector:
                 if message is None:
                     continue
                 key = TopicPartition(message.topic() or "", message.partition() or 0)
-                if message.error() is None and key in asked:
+                error = message.error()
+                if key in asked and error is None:
                     found[key] = Found(message.offset() or 0, message.leader_epoch())
+                elif key in asked and error and error.code() == KafkaError._PARTITION_EOF:
+                    found[key] = None
                 asked.discard(key)
+        if untold := sorted(offsets.keys() - found.keys()):
+            log.warning("Kafka shows no message of %s", ", ".join(map(str, untold)))
         return found
 
     def _ask(self, keys: Sequence[TopicPartition]) -> Question:

@@ -165,7 +165,7 @@ class KafkaSource:
         """Ask the same without waiting; None until the answer is here."""
         return self._inspector.glance(keys)
 
-    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found]:
+    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found | None]:
         """Read the first message at or behind each offset, with a client of its own."""
         return self._inspector.look_up(offsets)
 

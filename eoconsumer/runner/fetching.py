@@ -100,7 +100,7 @@ class Fetching:
     def _glance(self, effect: fx.Glance) -> dict[TopicPartition, Sighting] | None:
         return self.source.glance(effect.partitions)
 
-    def _look_up(self, effect: fx.LookUp) -> dict[TopicPartition, Found]:
+    def _look_up(self, effect: fx.LookUp) -> dict[TopicPartition, Found | None]:
         return self.source.look_up(effect.offsets)
 
     def _assign(self, effect: fx.Assign) -> None:

@@ -273,7 +273,10 @@ class LaneSource:
 
     glance = inspect
 
-    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found]:  # noqa: ARG002
+    def look_up(
+        self,
+        offsets: Mapping[TopicPartition, int],  # noqa: ARG002
+    ) -> dict[TopicPartition, Found | None]:
         """The dealer asks Kafka."""
         return {}
 

@@ -108,12 +108,9 @@ class FedSource:
         """Tell the same."""
         return self.inspect(keys)
 
-    def look_up(
-        self,
-        offsets: Mapping[TopicPartition, int],  # noqa: ARG002 - see above
-    ) -> dict[TopicPartition, Found]:
+    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found | None]:
         """Nothing waits here that was not returned."""
-        return {}
+        return dict.fromkeys(offsets)
 
     def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool) -> None:
         """There is no group to tell."""

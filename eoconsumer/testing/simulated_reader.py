@@ -198,9 +198,12 @@ class SimulatedReader:
     def _glance(self, effect: fx.Glance, _: str | None) -> dict[TopicPartition, Sighting] | None:
         return self._inspect(effect, None) if self.world.chance.random() < 0.5 else None
 
-    def _lookup(self, effect: fx.LookUp, _: str | None) -> dict[TopicPartition, Found]:
+    def _lookup(self, effect: fx.LookUp, _: str | None) -> dict[TopicPartition, Found | None]:
         fetched = {key: self.world.log.fetch(key, at, 1) for key, at in effect.offsets.items()}
-        return {key: Found(m[0].offset, m[0].leader_epoch) for key, m in fetched.items() if m}
+        return {
+            key: Found(some[0].offset, some[0].leader_epoch) if some else None
+            for key, some in fetched.items()
+        }
 
     def _assign(self, effect: fx.Assign, _: str | None) -> None:
         self.member.fetching.update(effect.positions)

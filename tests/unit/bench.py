@@ -65,6 +65,7 @@ class Bench:
         self.log = Sighting(HERE, 0, 10_000, 0)  # what Kafka says of each partition
         self.logs: dict[TopicPartition, Sighting | None] = {}  # where it says something else
         self.found: dict[TopicPartition, Found] = {}
+        self.silent: set[TopicPartition] = set()  # Kafka shows no message of these
 
     # --- what a test asks for -----------------------------------------------------------------
 
@@ -156,9 +157,9 @@ class Bench:
     def glance(self, glance: fx.Glance) -> object:
         return self.inspect(glance)
 
-    def lookup(self, look_up: fx.LookUp) -> dict[TopicPartition, Found]:
-        asked = look_up.offsets
-        return {k: at for k, at in self.found.items() if k in asked and at.offset >= asked[k]}
+    def lookup(self, look_up: fx.LookUp) -> dict[TopicPartition, Found | None]:
+        told = {k: self.found.get(k) for k in look_up.offsets if k not in self.silent}
+        return {k: at if at and at.offset >= look_up.offsets[k] else None for k, at in told.items()}
 
     def commitgroup(self, commit: fx.CommitGroup) -> None:
         self.group.update(commit.positions)

@@ -272,6 +272,15 @@ def test_offsets_without_messages_are_searched_once() -> None:
     assert len(bench.all(fx.LookUp)) == 1
 
 
+def test_messages_that_kafka_does_not_show_in_time_are_searched_again() -> None:
+    bench = dead()
+    bench.silent = {P0}
+    assert bench.look(STILL * 2).claimed == []
+    assert len(bench.all(fx.LookUp)) == 2
+    bench.silent = set()
+    assert bench.look(STILL).claimed == [{P0}]
+
+
 @pytest.mark.parametrize("why", ["resting", "pending", "not drained", "moving"])
 def test_a_partition_with_a_reason_to_stand_still_is_left_alone(why: str) -> None:
     bench = dead()

@@ -181,8 +181,8 @@ def test_a_release_that_fails_hides_no_error() -> None:
 # --- the log was cut, and has grown again ---------------------------------------------------------
 
 
-def led(offsets: range, epoch: int) -> list[Message]:
-    return [Message(Record(*P0, n, b"x", epoch_number=epoch), None) for n in offsets]
+def led(offsets: range, epoch: int, key: TopicPartition = P0) -> list[Message]:
+    return [Message(Record(*key, n, b"x", epoch_number=epoch), None) for n in offsets]
 
 
 @pytest.mark.parametrize("mode", list(Mode))
@@ -226,6 +226,45 @@ def test_a_log_that_was_cut_is_refused_also_where_the_last_message_is_a_gap_now(
 def test_the_last_message_is_looked_up_only_where_there_was_another_leader_since() -> None:
     assert [e.offsets for e in cut(Found(4, 4)).all(fx.LookUp)] == [{P0: 4}]
     assert start(handled(), Sighting(HERE, 0, 100, 0)).all(fx.LookUp) == []
+
+
+@pytest.mark.requirement("N6")
+def test_a_message_that_kafka_does_not_show_in_time_is_no_gap_and_is_asked_for_again() -> None:
+    first = Bench().own(P0, P1)
+    first.consume({key: led(range(5), 4, key) for key in (P0, P1)})
+    bench = Bench(first.store, owner="b")
+    bench.log = Sighting(HERE, 0, 20, 6)
+    bench.found = {P0: Found(4, 6), P1: Found(4, 4)}
+    bench.silent = {P0}
+
+    bench.run(bench.flow.assigned([P0, P1]))
+
+    assert [a.positions for a in bench.all(fx.Assign)] == [{P1: 5}]
+    assert [list(look_up.offsets) for look_up in bench.all(fx.LookUp)] == [[P0, P1]]
+    bench.silent = set()
+    bench.clock = bench.flow.partitions[P0].wake_at
+    with pytest.raises(LogTruncated):
+        bench.run(bench.flow.reclaim(bench.clock))
+
+
+class Quieter(Bench):
+    """Kafka leaves one more partition unanswered at each look-up; the others have gaps only."""
+
+    def lookup(self, look_up: fx.LookUp) -> dict[TopicPartition, Found | None]:
+        return dict.fromkeys(sorted(look_up.offsets)[1:])
+
+
+def test_a_claim_asks_no_more_after_some_look_ups_that_kafka_did_not_answer() -> None:
+    keys = [TopicPartition("orders", number) for number in range(8)]
+    first = Bench().own(*keys)
+    first.consume({key: led(range(100), 4, key) for key in keys})
+    bench = Quieter(first.store, owner="b")
+    bench.log = Sighting(HERE, 0, 200, 6)
+
+    bench.run(bench.flow.assigned(keys))
+
+    assert [len(look_up.offsets) for look_up in bench.all(fx.LookUp)] == [8, 7, 6]
+    assert [a.positions for a in bench.all(fx.Assign)] == [{}]
 
 
 def test_continue_goes_on_at_the_end_of_a_log_that_was_cut() -> None:

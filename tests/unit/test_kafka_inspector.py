@@ -11,7 +11,8 @@ from confluent_kafka import KafkaError, KafkaException
 
 from eoconsumer.core.identity import Sighting
 from eoconsumer.core.positions import Identity
-from eoconsumer.kafka.inspector import Question
+from eoconsumer.kafka import inspector
+from eoconsumer.kafka.inspector import Inspector, Question
 from eoconsumer.message import TopicPartition
 
 KEY = TopicPartition("moves", 0)
@@ -42,6 +43,18 @@ def sighting(low: Future[Any], high: Future[Any]) -> Sighting:
         {KEY: high},
     )
     return question.answer(0)[KEY]
+
+
+def test_the_end_of_a_log_is_told_and_a_broker_that_does_not_answer_is_no_end(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    client = {"group.id": "ledger", "allow.auto.create.topics": True}
+    empty = Inspector({**client, "test.mock.num.brokers": 1})
+    assert empty.look_up({KEY: 0}) == {KEY: None}
+
+    monkeypatch.setattr(inspector, "SECONDS", 0.2)
+    nobody = Inspector({**client, "bootstrap.servers": "127.0.0.1:1"})
+    assert nobody.look_up({KEY: 0}) == {}
 
 
 def test_both_ends_of_a_log_are_told() -> None:

@@ -168,7 +168,7 @@ class Group:
         return {
             key: message.leader_epoch
             for key, message in found.items()
-            if message.offset == before[key] and message.leader_epoch is not None
+            if message and message.offset == before[key] and message.leader_epoch is not None
         }
 
     @contextmanager
