@@ -43,9 +43,9 @@ def signals_stop(
 def is_taken(handler: Any) -> bool:
     """Whether a web server, or whoever else runs our loop, handles a signal itself.
 
-    Not taken are Python's own handlers, and that of ``asyncio.run``, which would cancel us.
+    Not taken are Python's own handlers, that of ``asyncio.run``, which would cancel us, and what a
+    shell ignores for those that it starts in the background.
     """
     runs_us = getattr(getattr(handler, "func", None), "__self__", None)
-    return handler not in (signal.SIG_DFL, signal.default_int_handler) and not isinstance(
-        runs_us, asyncio.Runner
-    )
+    nobodys = (signal.SIG_DFL, signal.SIG_IGN, signal.default_int_handler)
+    return handler not in nobodys and not isinstance(runs_us, asyncio.Runner)

@@ -13,7 +13,7 @@ from typing import Any
 import pytest
 from consuming import committed, places, rows, within
 from pymongo.database import Database
-from trial import QUICK, Document, Fill, Verdict, positions, verdict
+from trial import DEADLINE, QUICK, Document, Fill, Verdict, positions, verdict
 
 from eoconsumer import AsyncConsumer, ConfigurationError, Message, Snapshot, TopicPartition
 from eoconsumer.servers import KafkaBroker
@@ -47,9 +47,16 @@ def test_it_consumes_what_there_is_and_ends_when_it_is_enough(
 
 
 @pytest.mark.requirement("S3-14")
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("number", "handler"),
+    [
+        pytest.param(signal.SIGINT, signal.default_int_handler, id="SIGINT"),
+        pytest.param(signal.SIGINT, signal.SIG_IGN, id="SIGINT, ignored in the background"),
+        pytest.param(signal.SIGTERM, signal.SIG_DFL, id="SIGTERM"),
+    ],
+)
 def test_a_signal_lets_it_finish_what_is_in_hand(
-    kafka_broker: KafkaBroker, topic: str, fill: Fill, number: signal.Signals
+    kafka_broker: KafkaBroker, topic: str, fill: Fill, number: signal.Signals, handler: Any
 ) -> None:
     produced, store = fill(topic, 5), AsyncMemoryStore()
 
@@ -61,11 +68,14 @@ def test_a_signal_lets_it_finish_what_is_in_hand(
                 await asyncio.sleep(0.1)
 
     consumer = Signalled(kafka_broker.bootstrap_servers, store, topics=[topic], group=topic)
-    before = signal.getsignal(number)
-    asyncio.run(consumer.run())
+    before = signal.signal(number, handler)
+    try:
+        asyncio.run(asyncio.wait_for(consumer.run(), DEADLINE))
+        assert signal.getsignal(number) == handler
+    finally:
+        signal.signal(number, before)
 
     assert places(store.tables["kept"]) == produced  # type: ignore[arg-type]
-    assert signal.getsignal(number) == before
 
 
 def test_a_signal_that_a_server_handles_is_left_to_it(
