@@ -87,7 +87,7 @@ def test_a_slow_handler_lets_no_more_wait_in_memory_than_it_will_take_soon(
 
     fill(topic, 5000)
     Slow(bootstrap, memory, topics=[topic], group=topic).run_until(committed(800))
-    assert max(waiting) <= 600
+    assert max(waiting) <= 1_200  # two batches of a second each; it handles 500 a second at most
     assert waiting[-1] <= fetched < 5000
 
 
