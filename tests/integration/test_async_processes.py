@@ -2,15 +2,12 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 from conftest import Start
 from pymongo.database import Database
 from test_rebalance import settled_after_a_revoke
 from trial import (
     QUICK,
-    QUICK_848,
     Document,
     Fill,
     Verdict,
@@ -90,9 +87,7 @@ def test_a_zombie_is_fenced_doubles_nothing_and_lives_on(
 
 
 @pytest.mark.requirement("S3-11")
-@pytest.mark.parametrize("kafka", [QUICK, QUICK_848], ids=["cooperative", "consumer"])
 def test_members_that_join_and_leave_each_second_lose_and_double_nothing(
-    kafka: dict[str, Any],
     start: Start,
     fill: Fill,
     topic_factory: TopicFactory,
@@ -100,7 +95,7 @@ def test_members_that_join_and_leave_each_second_lose_and_double_nothing(
 ) -> None:
     topic = topic_factory(partitions=6)
     produced = fill(topic, 300)
-    settings = {"readers": 1, "batch_size": 20, "kafka": kafka}
+    settings = {"readers": 1, "batch_size": 20, "kafka": QUICK}
     told = {"asyncio": "pymongo", "slow": 0.002}
     steady = start(topic, told, **settings)
     steady.wait_for("settled")
