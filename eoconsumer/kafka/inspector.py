@@ -6,7 +6,7 @@ import logging
 import time
 from collections.abc import Mapping, Sequence
 from concurrent.futures import Future
-from contextlib import closing
+from contextlib import closing, suppress
 from dataclasses import dataclass
 from typing import Any, TypeVar, cast
 
@@ -52,7 +52,7 @@ class Inspector:
         """Ask with the ``settings`` of a consumer; connects at the first question."""
         self._settings = settings
         self._client: AdminClient | None = None
-        self._is_mock = False
+        self._is_mock: bool | None = None  # until Kafka has told
         self._question: Question | None = None
 
     def inspect(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, Sighting]:
@@ -120,13 +120,15 @@ class Inspector:
         )
 
     def _connect(self) -> AdminClient:
-        """Make the client; find out whether it is librdkafka's mock cluster that answers."""
+        """Make the client; find out, once, whether librdkafka's mock cluster is what answers.
+
+        Not at each new client: a glance must not wait, least of all for a broker that is gone.
+        """
         client = self._client = admin(self._settings)
-        try:
-            cluster_id = client.list_topics(timeout=SECONDS).cluster_id or ""
-        except KafkaException:
-            cluster_id = ""  # the questions that follow tell the same
-        self._is_mock = cluster_id.startswith("mockCluster")
+        if self._is_mock is None:
+            with suppress(KafkaException):  # the questions that follow tell the same
+                cluster_id = client.list_topics(timeout=SECONDS).cluster_id or ""
+                self._is_mock = cluster_id.startswith("mockCluster")
         return client
 
 
