@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import logging
 import time
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Mapping, Sequence
 from concurrent.futures import Future
 from contextlib import closing, suppress
-from dataclasses import dataclass
+from dataclasses import dataclass, field
 from typing import Any, TypeVar, cast
 
 from confluent_kafka import (
@@ -58,9 +58,7 @@ class Inspector:
     def inspect(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, Sighting]:
         """Return what Kafka says, after ``SECONDS`` at most; what it does not tell is left out."""
         seen = self._ask(keys).answer(SECONDS)
-        untold = [key for key in keys if key not in seen or seen[key].low is None]
-        if untold:
-            self._client = None  # it may know the leaders of a topic's former life
+        if untold := self._untold(seen, keys):
             log.warning("Kafka does not tell of %s; it is asked again", ", ".join(map(str, untold)))
         return seen
 
@@ -68,10 +66,12 @@ class Inspector:
         """Ask without waiting; return None until the answer is here. Then ask anew."""
         if self._question is None:
             self._question = self._ask(keys)
-        if not self._question.is_answered():
+        if not self._question.is_over():
             return None
         question, self._question = self._question, None
-        return question.answer(0)
+        seen = question.answer(0)
+        self._untold(seen, question.low)
+        return seen
 
     def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found | None]:
         """Read the first message at or behind each offset; None: there is none, the log ends.
@@ -119,6 +119,20 @@ class Inspector:
             *ends,
         )
 
+    def _untold(
+        self, seen: Mapping[TopicPartition, Sighting], keys: Iterable[TopicPartition]
+    ) -> list[TopicPartition]:
+        """Return what was not told; the next question goes through another client then.
+
+        This one may know the leaders of a topic's former life. Or it was made while the broker
+        was starting, or stood still for long, and has lost every address: seen once, it would have
+        told nothing for ever, and a topic that was created anew was not noticed.
+        """
+        untold = [key for key in keys if key not in seen or seen[key].low is None]
+        if untold:
+            self._client = None
+        return untold
+
     def _connect(self) -> AdminClient:
         """Make the client; find out, once, whether librdkafka's mock cluster is what answers.
 
@@ -160,11 +174,12 @@ class Question:
     topics: Mapping[str, Future[Any]]
     low: Mapping[TopicPartition, Future[Any]]
     high: Mapping[TopicPartition, Future[Any]]
+    until: float = field(default_factory=lambda: time.monotonic() + 2 * SECONDS)
 
-    def is_answered(self) -> bool:
-        """Whether every answer is here."""
+    def is_over(self) -> bool:
+        """Whether every answer is here, or none comes any more: each had ``SECONDS``."""
         futures = [self.cluster, *self.topics.values(), *self.low.values(), *self.high.values()]
-        return all(future.done() for future in futures)
+        return all(future.done() for future in futures) or time.monotonic() > self.until
 
     def answer(self, seconds: float) -> dict[TopicPartition, Sighting]:
         """Wait up to ``seconds`` and return what is told; a partition without a topic is left out.

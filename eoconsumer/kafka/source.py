@@ -36,6 +36,13 @@ Callback = Callable[[list[TopicPartition]], None]
 
 #: How long to wait for the end of a rebalance that a leaving member is part of.
 LEAVE_SECONDS = 5.0
+#: How long to ask again for a commit that a rebalance has refused.
+REBALANCE_SECONDS = 2.0
+_REBALANCES = {
+    KafkaError.ILLEGAL_GENERATION,
+    KafkaError.REBALANCE_IN_PROGRESS,
+    KafkaError.STALE_MEMBER_EPOCH,
+}
 
 
 class KafkaSource:
@@ -179,10 +186,7 @@ class KafkaSource:
         offsets = [KafkaPartition(*key, offset) for key, offset in positions.items()]
         try:
             if wait and not self._in_callback:
-                answers = self._client.commit(offsets=offsets, asynchronous=False)
-                for answer in answers or []:
-                    if answer.error is not None:
-                        raise KafkaException(answer.error)
+                self._commit(offsets)
             else:
                 self._client.commit(offsets=offsets, asynchronous=True)
         except KafkaException as error:
@@ -192,6 +196,27 @@ class KafkaSource:
                     "last commit come again."
                 ) from error
             self.commit_failed(list(positions))
+
+    def _commit(self, offsets: list[KafkaPartition]) -> None:
+        """Commit and wait; ask again while a rebalance takes its course.
+
+        The client has joined anew, in its own thread, and asks with the generation from before: the
+        partitions are ours as long as no callback has taken them, so the next generation may ask.
+        """
+        until = time.monotonic() + REBALANCE_SECONDS
+        while True:
+            try:
+                answers = self._client.commit(offsets=offsets, asynchronous=False)
+                for answer in answers or []:
+                    if answer.error is not None:
+                        raise KafkaException(answer.error)
+            except KafkaException as error:
+                code = cast(KafkaError, error.args[0]).code()
+                if code not in _REBALANCES or time.monotonic() > until:
+                    raise
+                time.sleep(0.05)
+            else:
+                return
 
     def close(self) -> None:
         """Leave the group and wait for outstanding commits."""

@@ -68,10 +68,11 @@ def test_a_signal_lets_it_finish_what_it_has_in_hand_and_exit_0(
     with running(shop, "shop:Ledger") as process:
         eventually(lambda: effects(database))
         assert ended(process, number)[0] == 0
+    places += fill(busy_topic, 100)  # the first process may have done all that was there
     with running(shop, "shop:Ledger") as process:
         eventually(lambda: effects(database), lambda seen: len(seen) == len(places))
         assert ended(process, number)[0] == 0
-    assert sorted(effects(database).elements()) == places
+    assert sorted(effects(database).elements()) == sorted(places)
 
 
 @pytest.mark.requirement("S3-13")

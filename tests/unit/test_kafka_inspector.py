@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from concurrent.futures import Future
+from dataclasses import replace
+from time import monotonic, sleep
 from types import SimpleNamespace
 from typing import Any
 
@@ -12,6 +15,7 @@ from confluent_kafka import KafkaError, KafkaException
 from eoconsumer.core.identity import Sighting
 from eoconsumer.core.positions import Identity
 from eoconsumer.kafka import inspector
+from eoconsumer.kafka.check import admin
 from eoconsumer.kafka.inspector import Inspector, Question
 from eoconsumer.message import TopicPartition
 
@@ -75,3 +79,29 @@ def test_an_end_that_is_not_told_is_unknown_and_never_a_place(
     low: Future[Any], high: Future[Any]
 ) -> None:
     assert sighting(low, high) == Sighting(HERE)
+
+
+@pytest.mark.requirement("N6")
+@pytest.mark.parametrize("answers", ["refused", "lost"])
+def test_after_a_glance_without_an_answer_another_client_is_asked(
+    monkeypatch: pytest.MonkeyPatch, answers: str
+) -> None:
+    clients: list[object] = []
+    lost: Question = Question(Future(), {"moves": Future()}, {KEY: Future()}, {KEY: Future()})
+
+    def connect(settings: Mapping[str, Any]) -> Any:
+        clients.append(settings)
+        return admin(settings)
+
+    monkeypatch.setattr(inspector, "SECONDS", 0.1)
+    monkeypatch.setattr(inspector, "admin", connect)
+    nobody = Inspector({"group.id": "ledger", "bootstrap.servers": "127.0.0.1:1"})
+    if answers == "lost":
+        monkeypatch.setattr(
+            inspector, "Question", lambda *_: replace(lost, until=monotonic() + 0.2)
+        )
+    for asked in (1, 2):
+        while (seen := nobody.glance([KEY])) is None:
+            sleep(0.01)
+        assert seen == {}
+        assert len(clients) == asked

@@ -3,12 +3,15 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException
+from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
 from eoconsumer.core.modes import Mode
+from eoconsumer.errors import BrokerError
 from eoconsumer.kafka import KafkaSource, client_settings
+from eoconsumer.message import TopicPartition as Partition
 
 
 @pytest.fixture
@@ -32,3 +35,39 @@ def test_a_rebalance_that_meets_a_client_which_is_being_destroyed_is_over(
 def test_what_else_fails_in_a_rebalance_is_raised(source: KafkaSource) -> None:
     with pytest.raises(KafkaException):
         source._answer(failing(KafkaError._STATE), [])
+
+
+def refusing(*codes: int) -> tuple[SimpleNamespace, list[int]]:
+    """A client that refuses one commit with each of ``codes``, and takes the next."""
+    left, asked = list(codes), []
+
+    def commit(*, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
+        assert not asynchronous
+        asked.append(offsets[0].offset)
+        if left:
+            raise KafkaException(KafkaError(left.pop(0)))
+        return offsets
+
+    return SimpleNamespace(commit=commit), asked
+
+
+def test_a_commit_that_a_rebalance_refused_is_asked_for_again(source: KafkaSource) -> None:
+    rebalances = (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS)
+    source._client, asked = refusing(*rebalances, KafkaError.STALE_MEMBER_EPOCH)
+    source.commit({Partition("moves", 0): 7}, wait=True)
+    assert asked == [7, 7, 7, 7]
+
+
+@pytest.mark.parametrize(
+    ("code", "seconds"),
+    [(KafkaError.UNKNOWN_MEMBER_ID, 2.0), (KafkaError.ILLEGAL_GENERATION, 0.0)],
+    ids=["no member", "no end of the rebalance"],
+)
+def test_what_else_refuses_a_commit_or_for_too_long_is_raised(
+    source: KafkaSource, monkeypatch: pytest.MonkeyPatch, code: int, seconds: float
+) -> None:
+    monkeypatch.setattr("eoconsumer.kafka.source.REBALANCE_SECONDS", seconds)
+    source._client, asked = refusing(*[code] * 50)
+    with pytest.raises(BrokerError, match="did not commit"):
+        source.commit({Partition("moves", 0): 7}, wait=True)
+    assert len(asked) < 4
