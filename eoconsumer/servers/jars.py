@@ -13,7 +13,7 @@ from pathlib import Path
 
 from eoconsumer.errors import ConfigurationError
 
-KAFKA_VERSION = "4.1.2"
+KAFKA_VERSION = "4.3.1"
 ARTIFACTS = (
     f"org.apache.kafka:kafka_2.13:{KAFKA_VERSION}",
     f"org.apache.kafka:kafka-tools:{KAFKA_VERSION}",
