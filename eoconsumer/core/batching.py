@@ -60,11 +60,16 @@ def gather(partitions: Iterable[Partition], bounds: Bounds) -> list[Run]:
     return taken
 
 
+#: How many times as many messages the next batch may have. A small batch spends most of its time on
+#: the round trips, so its rate promises too little rather than too much.
+GROWTH = 16
+
+
 class Pace:
     """How many messages fit into the time that a transaction may take.
 
-    The limit is the measured rate times ``target`` seconds; it grows at most fourfold from one
-    batch to the next, and starts small, since nothing is known of a new handler. It also keeps
+    The limit is the measured rate times ``target`` seconds; it grows at most ``GROWTH``-fold from
+    one batch to the next, and starts small, since nothing is known of a new handler. It also keeps
     the operations of one transaction, as far as they are known, below ``operations``.
     """
 
@@ -78,7 +83,7 @@ class Pace:
         """Learn from a batch that committed, with so many ``operations`` of its handlers."""
         if messages and seconds > 0:
             fitting = int(messages / seconds * self._target)
-            ceiling = max(self.limit, messages * 4)
+            ceiling = max(self.limit, messages * GROWTH)
             if operations:
                 ceiling = min(ceiling, self._operations * messages // operations)
             self.limit = max(1, min(fitting, ceiling))

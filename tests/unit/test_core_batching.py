@@ -92,14 +92,14 @@ def test_the_pace_aims_at_the_time_a_transaction_should_take() -> None:
 
 
 @given(st.lists(st.tuples(st.integers(1, 9_000), st.floats(1e-6, 60))))
-def test_the_pace_grows_at_most_fourfold_and_never_falls_below_one(
+def test_the_pace_grows_at_most_sixteenfold_and_never_falls_below_one(
     batches: list[tuple[int, float]],
 ) -> None:
     pace = Pace(0.5, 50_000)
     for count, seconds in batches:
         before = pace.limit
         pace.measured(count, seconds)
-        assert 1 <= pace.limit <= max(before, 4 * count)
+        assert 1 <= pace.limit <= max(before, 16 * count)
 
 
 def test_a_batch_that_ran_out_of_time_cuts_the_pace_to_an_eighth_of_it() -> None:
