@@ -89,9 +89,10 @@ class PostgreSQL:
     @contextmanager
     def alone(self, connection: Connection) -> Iterator[None]:
         """Hold a lock until the transaction ends; DDL is part of it."""
-        with connection.begin():
-            connection.execute(func.pg_advisory_xact_lock(SCHEMA_LOCK).select())
-            yield
+        connection.exec_driver_sql("BEGIN")  # SQLAlchemy begins none in autocommit mode
+        connection.execute(func.pg_advisory_xact_lock(SCHEMA_LOCK).select())
+        yield
+        connection.commit()
 
     def check(self, connection: Connection) -> Iterator[tuple[str, Callable[[], str]]]:
         """Refuse servers that are too old, and standbys."""
