@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Callable, Mapping
 from typing import Any, TypeVar
 
-from sqlalchemy import Engine, make_url
+from sqlalchemy import Engine, QueuePool, make_url
 from sqlalchemy.exc import ArgumentError, InvalidRequestError, NoSuchModuleError
 from sqlalchemy.ext.asyncio import AsyncEngine
 
@@ -58,8 +58,12 @@ def engine_of(make: Callable[..., E], url: str, drivers: Mapping[str, str]) -> E
     driver = made.drivername.partition("+")[2]
     told: dict[str, Any] = {k: v for k, v in NOTICE.get(driver, {}).items() if k not in made.query}
     try:
+        dialect: Any = made.get_dialect()
+        pooled = issubclass(dialect.get_pool_class(made), QueuePool)
+        # Each reader and lane keeps a connection; their number is set elsewhere.
+        bounds: dict[str, Any] = {"max_overflow": -1} if pooled else {}
         # Parameters are payloads, and have no business in logs.
-        engine = make(made, connect_args=told, hide_parameters=True)
+        engine = make(made, connect_args=told, hide_parameters=True, **bounds)
     except NoSuchModuleError:
         raise ConfigurationError(
             f"SQLAlchemy has no driver {made.drivername}; nothing was consumed. {FORM}"
