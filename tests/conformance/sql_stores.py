@@ -12,6 +12,7 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
 
+from eoconsumer.core.lanes import Lane
 from eoconsumer.core.letters import EVERY_LETTER
 from eoconsumer.stores.sql import AsyncSQLStore, SQLStore
 from eoconsumer.stores.sql.session import SQLSession
@@ -33,8 +34,8 @@ class FreshStore(SQLStore):
 
     opened: list[SQLSession]
 
-    def open(self, group: str, owner: str) -> SQLSession:
-        self.opened.append(super().open(group, owner))
+    def open_lane(self, group: str, owner: str, lane: Lane) -> SQLSession:
+        self.opened.append(super().open_lane(group, owner, lane))
         return self.opened[-1]
 
 

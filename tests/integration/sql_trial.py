@@ -17,6 +17,7 @@ from sqlalchemy import (
 )
 from trial import Place, Verdict, ends, eventually, judged
 
+from eoconsumer.core.lanes import Lane
 from eoconsumer.stores.sql.tables import offsets
 
 EFFECTS = Table(
@@ -52,10 +53,17 @@ class SQLTrial:
     @property
     def positions(self) -> dict[int, int]:
         """The stored position of each partition."""
-        rows = select(offsets.c.partition_number, offsets.c.next_offset)
+        rows = select(offsets.c.partition_number, offsets.c.next_offset).where(offsets.c.lane == 0)
         with self.engine.connect() as connection:
             found = connection.execute(rows).all()
         return {row.partition_number: row.next_offset for row in found}
+
+    @property
+    def numbers_of_lanes(self) -> set[int]:
+        """Of which numbers of lanes there are rows."""
+        with self.engine.connect() as connection:
+            rows = connection.scalars(select(offsets.c.lane).where(offsets.c.lane > 0)).all()
+        return {Lane.of_row(row).lanes for row in rows}
 
     def verdict(self, produced: Iterable[Place]) -> Verdict:
         """Compare the effects with what was produced."""

@@ -2,14 +2,22 @@
 
 from __future__ import annotations
 
-from collections import Counter, defaultdict
+from collections import Counter
 from collections.abc import Iterable
-from itertools import pairwise
 
 import pytest
 from conftest import Start
 from pymongo.database import Database
-from trial import EFFECTS, Document, Fill, Place, effects, verdict, wait_until_done
+from trial import (
+    EFFECTS,
+    Document,
+    Fill,
+    Place,
+    effects,
+    keys_out_of_order,
+    verdict,
+    wait_until_done,
+)
 from typer.testing import CliRunner
 
 from eoconsumer.cli.app import app
@@ -20,7 +28,6 @@ from eoconsumer.testing.plugin import TopicFactory
 pytestmark = [pytest.mark.slow, pytest.mark.requirement("N2")]
 
 COUNT = 240
-KEYS = 17  # of ``produce``
 
 
 def assert_each_once(
@@ -29,22 +36,15 @@ def assert_each_once(
     """Each message has one effect, and those of a key are in its order."""
     seen = verdict(database, produced)
     assert (seen.lost, seen.doubled) == (0, 0)
-    assert keys_out_of_order(database, partitions) == {}
+    rows = database[EFFECTS].find().sort("handled_at")
+    done = [(row["partition"], row["offset"]) for row in rows]
+    assert keys_out_of_order(done, partitions) == {}
 
 
 def numbers_of_lanes(database: Database[Document]) -> set[int]:
     """Return of which numbers of lanes there are rows."""
     rows = database["eoconsumer_offsets"].find({"_id.lane": {"$gt": 0}})
     return {Lane.of_row(row["_id"]["lane"]).lanes for row in rows}
-
-
-def keys_out_of_order(database: Database[Document], partitions: int) -> dict[Place, list[int]]:
-    """Return the offsets of keys (partition, number) that were not handled in their order."""
-    offsets: dict[Place, list[int]] = defaultdict(list)
-    for row in database[EFFECTS].find().sort("handled_at"):
-        number = row["offset"] * partitions + row["partition"]  # produced turn by turn
-        offsets[row["partition"], number % KEYS].append(row["offset"])
-    return {key: some for key, some in offsets.items() if any(b < a for a, b in pairwise(some))}
 
 
 @pytest.mark.requirement("S3-06", "S3-07", "S3-08")

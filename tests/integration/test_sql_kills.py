@@ -12,7 +12,7 @@ from conftest import Start
 from sql_cases import SERVERS
 from sql_trial import SQLTrial
 from sqlalchemy import create_engine, text
-from trial import QUICK, Fill, Verdict
+from trial import QUICK, Fill, Verdict, keys_out_of_order
 from worker import Worker
 
 from eoconsumer.servers import KafkaBroker, PostgresServer
@@ -32,6 +32,14 @@ STOPS = [
     ("postgres_server", "written"),
     ("postgres_server", "advanced"),
     ("mariadb_server", "advanced"),
+]
+#: Where a reader with so many lanes is killed, and how many the next one has.
+LANE_KILLS = [
+    ("postgres_server", "written", 4, 4),
+    ("postgres_server", "advanced", 4, 3),
+    ("postgres_server", "committed", 4, 0),
+    ("mariadb_server", "advanced", 4, 4),
+    ("sqlite", "advanced", 4, 3),
 ]
 #: Seconds from Kafka's assignment to the first commit: a claim that has to end a former owner.
 TAKE_OVER = 20.0
@@ -135,6 +143,55 @@ def test_a_zombie_is_fenced_doubles_nothing_and_lives_on(
     assert zombie.heard("restarted") == []
     if point != "committed":
         assert zombie.heard("fenced", since=woken) or zombie.heard("store retry", since=woken)
+
+
+@pytest.mark.requirement("S3-06", "S3-07", "N2", "N14")
+@pytest.mark.parametrize(("trial", "point", "before", "after"), LANE_KILLS, indirect=["trial"])
+def test_after_a_kill_of_lanes_each_message_is_there_once_and_its_key_in_order(
+    point: str,
+    before: int,
+    after: int,
+    sql_start: Start,
+    fill: Fill,
+    topic: str,
+    trial: SQLTrial,
+) -> None:
+    produced = fill(topic, COUNT)
+    told = {"point": point, "after": 120, "do": "kill"}
+    sql_start(topic, told, lanes=before, batch_size=20, readers=1).wait_until_killed()
+
+    second = sql_start(topic, lanes=after, readers=1)
+    trial.wait_until_done(produced)
+    second.stop()
+
+    seen = trial.verdict(produced)
+    assert (seen.lost, seen.doubled) == (0, 0)
+    assert keys_out_of_order(trial.done) == {}
+    assert trial.numbers_of_lanes == {before, after} - {0}
+    assert len(second.handled) < COUNT, "nothing was done before the kill"
+
+
+@pytest.mark.requirement("S3-13", "N1", "N2")
+@pytest.mark.parametrize("trial", SERVERS[:1], indirect=True)
+def test_a_zombie_with_lanes_is_fenced_in_all_of_them_and_lives_on(
+    sql_start: Start, fill: Fill, topic: str, trial: SQLTrial
+) -> None:
+    produced = fill(topic, COUNT)
+    told = {"point": "advanced", "after": 60, "do": "stop"}
+    zombie = sql_start(topic, told, lanes=4, readers=1, batch_size=10)
+    zombie.wait_until_stopped("advanced")
+
+    owner = sql_start(topic, lanes=3, readers=1)
+    trial.wait_until_done(produced)
+    zombie.resume()
+    owner.stop()
+    last = fill(topic, 40)
+    trial.wait_until_done(produced + last)
+    zombie.stop()
+
+    seen = trial.verdict(produced + last)
+    assert (seen.lost, seen.doubled) == (0, 0)
+    assert zombie.heard("restarted") == []
 
 
 @pytest.mark.requirement("S3-02")

@@ -22,6 +22,7 @@ QUICK: dict[str, Any] = {"session.timeout.ms": 1500, "heartbeat.interval.ms": 30
 #: The same for ``group.protocol=consumer``, where the broker sets the times.
 QUICK_848: dict[str, Any] = {"group.protocol": "consumer"}
 EFFECTS = "effects"
+KEYS = 17  # of ``produce``
 DEADLINE = 60.0  # seconds; the machine may be busy
 
 
@@ -47,7 +48,7 @@ def produce(bootstrap: str, topic: str, n: int) -> list[Place]:
     for i in range(n):
         value = f'{{"n": {i}}}'.encode()
         producer.produce(
-            topic, value, f"key-{i % 17}".encode(), i % partitions, on_delivery=delivered
+            topic, value, f"key-{i % KEYS}".encode(), i % partitions, on_delivery=delivered
         )
         producer.poll(0)
     assert producer.flush(DEADLINE) == 0, "the broker did not take all messages"
@@ -98,6 +99,15 @@ def judged(done: Iterable[Place], produced: Iterable[Place]) -> Verdict:
         doubled=sum(times - 1 for times in counts.values()),
         out_of_order=sum(b < a for offsets in order.values() for a, b in pairwise(offsets)),
     )
+
+
+def keys_out_of_order(done: Iterable[Place], partitions: int = 1) -> dict[Place, list[int]]:
+    """Return the offsets of keys (partition, number) that were not handled in their order."""
+    offsets: dict[Place, list[int]] = defaultdict(list)
+    for partition, offset in done:
+        number = offset * partitions + partition  # produced turn by turn
+        offsets[partition, number % KEYS].append(offset)
+    return {key: some for key, some in offsets.items() if any(b < a for a, b in pairwise(some))}
 
 
 def positions(database: Database[Document]) -> dict[int, int]:

@@ -2,46 +2,48 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from dataclasses import replace
-from typing import Any
 
-from sqlalchemy import Connection, case, select, update
+from sqlalchemy import Connection, select
 from sqlalchemy.exc import SQLAlchemyError
 
-from eoconsumer.core.positions import Claims, Start
+from eoconsumer.core.positions import Claims
 from eoconsumer.errors import TransientStoreError
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.sql.connection import ReaderConnection
-from eoconsumer.stores.sql.database import Settle
+from eoconsumer.stores.sql.lanes import ahead, under_their_claim
 from eoconsumer.stores.sql.quarantine import Quarantine
-from eoconsumer.stores.sql.rows import LANE, Offsets, position
-from eoconsumer.stores.sql.tables import now, offsets, topics
+from eoconsumer.stores.sql.rows import Offsets, partition_of, position
+from eoconsumer.stores.sql.statements import Starts, Statements
+from eoconsumer.stores.sql.tables import offsets, topics
 from eoconsumer.stores.sql.translation import Kind, kind_of, translated
 
-#: How many former owners a row remembers, and how long their marks are with a blank each.
-FORMERS = 4
-MARK = 17
-
-#: A statement has at most 32,766 parameters (SQLite); a row takes 13 of them.
-ROWS = 2_000
-
-Starts = Mapping[TopicPartition, Start]
+#: By the marks of the connections that this process has open: the readers that have them.
+Open = dict[str, str]
 
 
 class Claimer:
-    """Claims rows for one reader."""
+    """Claims rows for one reader, or for one of its lanes."""
 
     def __init__(
-        self, connection: ReaderConnection, rows: Offsets, quarantine: Quarantine, owner: str
+        self,
+        connection: ReaderConnection,
+        rows: Offsets,
+        quarantine: Quarantine,
+        owner: str,
+        connections: Open,
     ) -> None:
-        """Claim for ``owner``; nothing is claimed yet."""
+        """Claim for ``owner``, whose ``connection`` is one of ``connections``."""
         self._connection = connection
         self._rows = rows
         self._quarantine = quarantine
-        self._owner = owner
+        self._statements = Statements(connection, rows, owner)
         # Of owners that did not let go: they may hang inside a transaction.
         self._formers: set[str] = set()
+        self._reader = rows.lane.reader(owner)
+        self._connections = connections
+        connections[connection.mark] = self._reader
 
     def claim(self, partitions: Sequence[TopicPartition], starts: Starts) -> Claims:
         """Raise the epochs, own the rows, and return what is ours afterwards."""
@@ -53,84 +55,61 @@ class Claimer:
             except SQLAlchemyError as error:
                 if kind_of(error) is not Kind.BLOCKED:
                     raise
-            self._free(partitions)
+            self._free(partitions, starts)
             return self._take(partitions, starts)
 
     def _take(self, partitions: Sequence[TopicPartition], starts: Starts) -> Claims:
-        keys, place = sorted(partitions), self._rows.these(partitions)
+        rows, of_a_lane = self._rows, self._rows.lane.number > 0
         with self._connection.claiming() as connection:
-            self._make_rows(connection, starts)
-            # All claimers lock in this order, so that they do not lock each other out.
-            order = offsets.c.topic, offsets.c.partition_number
-            connection.execute(
-                select(offsets.c.lane).where(place).order_by(*order).with_for_update()
-            )
-            connection.execute(update(offsets).where(place).ordered_values(*self._owned()))
-            rows = self._rows.read(connection, place)
+            if of_a_lane:
+                partitions = self._take_lanes(connection, starts)
+                if not partitions:
+                    return Claims({})
+            else:
+                self._take_wholes(connection, partitions, starts)
+            everything = rows.with_lanes(partitions)
+            found = rows.read(connection, everything)
+            ours = rows.ours(found)
+            if not of_a_lane and ours and len(found) > len(ours):
+                connection.execute(self._statements.fence_lanes(ours))
+                found = rows.read(connection, everything)  # they may have moved until then
             known = connection.execute(
                 select(topics.c.topic, topics.c.partitions).where(
-                    topics.c.group_name == self._rows.group,
-                    topics.c.topic.in_({key.topic for key in keys}),
+                    topics.c.group_name == rows.group,
+                    topics.c.topic.in_({key.topic for key in partitions}),
                 )
             ).all()
             # Behind the claim: what a former owner still commits after this is refused.
-            held = self._quarantine.keys(connection) if rows else {}
-        self._remember(mark for row in rows.values() for mark in row.formers.split())
+            held = self._quarantine.keys(connection) if ours else {}
+        self._remember(mark for row in found for mark in row.formers.split())
+        done = {} if of_a_lane else ahead(ours, found)
         positions = {
-            key: replace(position(row), quarantined=held.get(key, frozenset()))
-            for key, row in rows.items()
+            key: replace(
+                position(row), quarantined=held.get(key, frozenset()), ahead=done.get(key, ())
+            )
+            for key, row in ours.items()
         }
         return Claims(positions, {row.topic: row.partitions for row in known})
 
-    def _owned(self) -> list[tuple[Any, Any]]:
-        """Return what a claim writes, in this order: MariaDB reads what it has just written."""
-        mark, session, formers = self._connection.mark, offsets.c.session, offsets.c.formers
-        more = self._connection.database.last(formers + " " + session, FORMERS * MARK)
-        return [
-            (formers, case((session.in_(["", mark]), formers), else_=more)),
-            (offsets.c.epoch, offsets.c.epoch + 1),
-            (offsets.c.owner, self._owner),
-            (session, mark),
-            (offsets.c.updated_at, now()),
-        ]
+    def _take_wholes(
+        self, connection: Connection, partitions: Sequence[TopicPartition], starts: Starts
+    ) -> None:
+        for statement in self._statements.make_wholes(starts):
+            connection.execute(statement)
+        for statement in self._statements.note_topics(starts):
+            connection.execute(statement)
+        place = self._rows.these(partitions)
+        # All claimers lock in this order, so that they do not lock each other out.
+        order = offsets.c.topic, offsets.c.partition_number
+        connection.execute(select(offsets.c.lane).where(place).order_by(*order).with_for_update())
+        connection.execute(self._statements.own_wholes(place))
 
-    def _make_rows(self, connection: Connection, starts: Starts) -> None:
-        """Make the rows that are missing, and move those whose epoch a start ``replaces``.
-
-        The epoch that it replaces comes with the insert: a row that is not there counts as having
-        it, and of one that is there, it is compared. It is raised afterwards, with all others.
-        """
-        made = [self._row(key, starts[key]) for key in sorted(starts)]
-        settle = {name: _if_it_fits(name) for name in _FROM_START}
-        database = self._connection.database
-        for first in range(0, len(made), ROWS):
-            connection.execute(database.insert_or(offsets, made[first : first + ROWS], settle))
-        counts = {key.topic: start.partitions for key, start in starts.items() if start.partitions}
-        if counts:
-            group = self._rows.group
-            known = [
-                {"group_name": group, "topic": topic, "partitions": counts[topic]}
-                for topic in sorted(counts)
-            ]
-            connection.execute(database.insert_new(topics, known))
-
-    def _row(self, key: TopicPartition, start: Start) -> dict[str, Any]:
-        return {
-            "group_name": self._rows.group,
-            "topic": key.topic,
-            "partition_number": key.partition,
-            "lane": LANE,
-            "next_offset": start.next_offset,
-            "epoch": start.replaces or 0,
-            "owner": "",
-            "session": "",
-            "formers": "",
-            "handed_over": start.handed_over,
-            "topic_id": start.identity.topic_id,
-            "cluster_id": start.identity.cluster_id,
-            "leader_epoch": start.leader_epoch,
-            "updated_at": now(),
-        }
+    def _take_lanes(self, connection: Connection, starts: Starts) -> Sequence[TopicPartition]:
+        """Take the rows of our lane under the claims of its reader; return of what."""
+        ours = under_their_claim(connection, self._rows, starts)
+        for statement in self._statements.take_lanes(ours):
+            connection.execute(statement)
+        return list(ours)
 
     # --- former owners ----------------------------------------------------------------------
 
@@ -140,48 +119,49 @@ class Claimer:
         1. A process is stopped in a transaction in which the handler has written, and which has
         not advanced. 2. Nothing of it holds the row, so our claim is not blocked. 3. Our handler
         writes to the same rows, and waits in vain.
+
+        Those of this reader and its lanes are alive: 1. The reader claims again, and its fence
+        makes former owners of its own lanes. 2. These claim under it, with the same connections.
         """
         formers, self._formers = self._formers, set()
         for mark in formers:
-            self._connection.end(mark, "held rows of the handler")
+            if self._connections.get(mark) != self._reader:
+                self._connection.end(mark, "held rows of the handler")
 
-    def _free(self, partitions: Sequence[TopicPartition]) -> None:
+    def close(self) -> None:
+        """Count the connection among those that are open no more."""
+        self._connections.pop(self._connection.mark, None)
+
+    def _free(self, partitions: Sequence[TopicPartition], starts: Starts) -> None:
         """End the connections of those who may hold the rows that are locked.
 
         1. A process is stopped, or cut off, in a transaction that has advanced. 2. The server
         keeps that transaction, and its lock on the row, for as long as the connection lasts.
         3. Kafka gives the partition to us.
+
+        A lane frees its own rows only, and where its reader has the partition still: else those
+        who hold them came later.
         """
-        database = self._connection.database
+        database, rows = self._connection.database, self._rows
         if not database.ends_sessions:
             raise TransientStoreError(
                 "Another process is writing to the database; nothing was claimed. It is tried "
                 "again when that one is done."
             )
-        place = self._rows.these(partitions)
         with self._connection.claiming() as connection:
-            rows = self._rows.read(connection, place)
-            keys = select(offsets.c.topic, offsets.c.partition_number).where(place)
-            found = connection.execute(database.locked(keys, skip=True)).all()
-        for key in rows.keys() - {TopicPartition(*row) for row in found}:
-            marks = {rows[key].session, *rows[key].formers.split()} - {"", self._connection.mark}
-            for mark in marks:
-                self._connection.end(mark, f"held {key}")
+            if rows.lane.number:
+                place = rows.these(under_their_claim(connection, rows, starts))
+            else:
+                place = rows.with_lanes(partitions)
+            found = rows.read(connection, place)
+            keys = select(offsets.c.topic, offsets.c.partition_number, offsets.c.lane).where(place)
+            free = set(map(tuple, connection.execute(database.locked(keys, skip=True))))
+        for row in found:
+            if (row.topic, row.partition_number, row.lane) not in free:
+                marks = {row.session, *row.formers.split()} - {"", self._connection.mark}
+                for mark in marks:
+                    self._connection.end(mark, f"held {partition_of(row)}")
 
     def _remember(self, marks: Iterable[str]) -> None:
         self._formers.update(marks)
         self._formers.discard(self._connection.mark)
-
-
-#: The columns that a start fills.
-_FROM_START = ("next_offset", "handed_over", "topic_id", "cluster_id", "leader_epoch")
-
-
-def _if_it_fits(name: str) -> Settle:
-    """Return what sets a column where the row has the epoch that came with the insert."""
-    column = offsets.c[name]
-
-    def settle(new: Any) -> Any:
-        return case((offsets.c.epoch == new.table.c.epoch, new), else_=column)
-
-    return settle

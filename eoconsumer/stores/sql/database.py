@@ -53,7 +53,10 @@ class Database(Protocol):
     def insert_or(
         self, table: Table, rows: Sequence[Mapping[str, Any]], settle: Mapping[str, Settle]
     ) -> Insert:
-        """Insert ``rows``; where one is there, set its columns."""
+        """Insert ``rows``; where one is there, set its columns.
+
+        In the order of ``settle``: MariaDB reads in it what it has just written.
+        """
 
     def last(self, text: ColumnElement[str], length: int) -> ColumnElement[str]:
         """Return the end of ``text``."""

@@ -70,11 +70,11 @@ class MySQL:
     def insert_or(
         self, table: Table, rows: Sequence[Mapping[str, Any]], settle: Mapping[str, Settle]
     ) -> Insert:
-        """Insert, or update on a duplicate key."""
+        """Insert, or update on a duplicate key, in the order of ``settle``."""
         statement = insert(table).values(rows)
         new = statement.inserted
         return statement.on_duplicate_key_update(
-            {name: value(new[name]) for name, value in settle.items()}
+            [(name, value(new[name])) for name, value in settle.items()]
         )
 
     def last(self, text: ColumnElement[str], length: int) -> ColumnElement[str]:

@@ -21,47 +21,58 @@ from sqlalchemy import (
     update,
 )
 
+from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.positions import Identity, Move, Position
 from eoconsumer.errors import Fenced
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.sql.connection import ReaderConnection
 from eoconsumer.stores.sql.tables import Utc, now, offsets
 
-LANE = 0
-
 Rows = dict[TopicPartition, Row[Any]]
 
 
 class Offsets:
-    """The rows of one group."""
+    """The rows of one group: of its partitions, or of one lane of them."""
 
-    def __init__(self, connection: ReaderConnection, group: str) -> None:
+    def __init__(self, connection: ReaderConnection, group: str, lane: Lane = WHOLE) -> None:
         """Read and write those rows through ``connection``."""
         self._connection = connection
         self.group = group
+        self.lane = lane
 
     def these(self, partitions: Iterable[TopicPartition]) -> ColumnElement[bool]:
-        """Return what is true for the rows of ``partitions``."""
+        """Return what is true for our rows of ``partitions``."""
+        return and_(self.with_lanes(partitions), offsets.c.lane == self.lane.row)
+
+    def wholes(self, partitions: Iterable[TopicPartition]) -> ColumnElement[bool]:
+        """Return what is true for the partitions' own rows."""
+        return and_(self.with_lanes(partitions), offsets.c.lane == WHOLE.row)
+
+    def with_lanes(self, partitions: Iterable[TopicPartition]) -> ColumnElement[bool]:
+        """Return what is true for all rows of ``partitions``: their own, and those of lanes."""
+        places = [tuple(partition) for partition in partitions]
         return and_(
             offsets.c.group_name == self.group,
-            tuple_(offsets.c.topic, offsets.c.partition_number).in_(list(map(tuple, partitions))),
-            offsets.c.lane == LANE,
+            tuple_(offsets.c.topic, offsets.c.partition_number).in_(places),
         )
 
     def find(self, partitions: Sequence[TopicPartition]) -> Rows:
         """Return the rows there are."""
         with self._connection.work("read positions") as connection:
-            return self.read(connection, self.these(partitions))
+            return self.ours(self.read(connection, self.these(partitions)))
 
     def all(self) -> Rows:
         """Return all rows of the group."""
         with self._connection.work("read positions") as connection:
-            return self.read(connection, offsets.c.group_name == self.group)
+            return self.ours(self.read(connection, offsets.c.group_name == self.group))
 
-    def read(self, connection: Connection, which: ColumnElement[bool]) -> Rows:
-        """Return rows by their partition."""
-        found = connection.execute(select(offsets).where(which)).all()
-        return {TopicPartition(row.topic, row.partition_number): row for row in found}
+    def read(self, connection: Connection, which: ColumnElement[bool]) -> Sequence[Row[Any]]:
+        """Return rows, of whatever lanes."""
+        return connection.execute(select(offsets).where(which)).all()
+
+    def ours(self, found: Iterable[Row[Any]]) -> Rows:
+        """Return our rows among ``found``, by their partition."""
+        return {partition_of(row): row for row in found if row.lane == self.lane.row}
 
     def advance(self, moves: Sequence[Move]) -> None:
         """Write all positions in one statement, each only where epoch and position are ours.
@@ -71,7 +82,7 @@ class Offsets:
         """
         if not moves:
             return
-        values: dict[str, Any] = {"group_name": self.group, "now": now()}
+        values: dict[str, Any] = {"group_name": self.group, "lane": self.lane.row, "now": now()}
         for number, move in enumerate(moves):
             topic, partition = move.partition
             values |= {
@@ -103,7 +114,7 @@ class Offsets:
         with self._connection.work("release positions") as connection:
             connection.execute(
                 update(offsets)
-                .where(offsets.c.group_name == self.group, offsets.c.lane == LANE, ours)
+                .where(offsets.c.group_name == self.group, offsets.c.lane == self.lane.row, ours)
                 .values(owner="", session="", updated_at=now())
             )
 
@@ -117,7 +128,13 @@ def position(row: Row[Any]) -> Position:
         handed_over=row.handed_over,
         identity=Identity(row.topic_id, row.cluster_id),
         leader_epoch=row.leader_epoch,
+        begun=row.begun,
     )
+
+
+def partition_of(row: Row[Any]) -> TopicPartition:
+    """Return the partition that ``row`` is of."""
+    return TopicPartition(row.topic, row.partition_number)
 
 
 def stands_at(row: Row[Any] | None, move: Move) -> bool:
@@ -138,9 +155,10 @@ def _advance(moves: int) -> TextClause:
     statement = text(
         f"UPDATE {offsets.name} SET next_offset = CASE {upto} END,"
         f" leader_epoch = CASE {leader} END, updated_at = :now"
-        f" WHERE group_name = :group_name AND lane = {LANE} AND ({ours})"
+        f" WHERE group_name = :group_name AND lane = :lane AND ({ours})"
     )
     kinds: dict[str, Any] = {"partition": Integer, "leader": Integer}
     kinds |= dict.fromkeys(("epoch", "expected", "upto"), BigInteger)
     typed = [bindparam(f"{name}_{n}", type_=kinds[name]) for name in kinds for n in numbers]
-    return statement.bindparams(bindparam("now", type_=Utc), *typed)
+    typed += [bindparam("lane", type_=Integer), bindparam("now", type_=Utc)]
+    return statement.bindparams(*typed)

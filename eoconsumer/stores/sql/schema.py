@@ -10,14 +10,42 @@ from sqlalchemy.schema import CreateIndex, CreateTable
 
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.stores.sql.database import Database
-from eoconsumer.stores.sql.tables import metadata, schema
+from eoconsumer.stores.sql.tables import MYSQL, metadata, schema
 from eoconsumer.stores.sql.translation import summary
 
-VERSION = 1
+VERSION = 2
+
+#: How long a change waits for open transactions, while all others wait for it.
+CHANGE_SECONDS = 5
+
+#: The epoch at which a position was last set; rows that a version without lanes makes have 0.
+_BEGUN = "ALTER TABLE eoconsumer_offsets ADD COLUMN begun BIGINT DEFAULT '0' NOT NULL"
+_ESCAPED = _BEGUN.replace("'", "''")
 
 #: What leads from version n to n + 1, by n: the statements for each dialect. Version 1 is the
-#: first; a change of ``tables.py`` raises VERSION and adds the statements that make it.
-MIGRATIONS: dict[int, dict[str, tuple[str, ...]]] = {}
+#: first; a change of ``tables.py`` raises VERSION and adds the statements that make it. On MariaDB
+#: and MySQL they commit one by one, and may find what was done before a crash.
+MIGRATIONS: dict[int, dict[str, tuple[str, ...]]] = {
+    1: {
+        "postgresql": (f"SET LOCAL lock_timeout = '{CHANGE_SECONDS}s'", _BEGUN),
+        "sqlite": (_BEGUN,),
+    }
+    | dict.fromkeys(
+        MYSQL,
+        (
+            "SET @waited = @@SESSION.lock_wait_timeout",
+            f"SET SESSION lock_wait_timeout = {CHANGE_SECONDS}",
+            "SET @missing = NOT EXISTS (SELECT 1 FROM information_schema.columns"
+            " WHERE table_schema = DATABASE() AND table_name = 'eoconsumer_offsets'"
+            " AND column_name = 'begun')",
+            f"SET @change = IF(@missing, '{_ESCAPED}', 'DO 0')",
+            "PREPARE eoconsumer_change FROM @change",
+            "EXECUTE eoconsumer_change",
+            "DEALLOCATE PREPARE eoconsumer_change",
+            "SET SESSION lock_wait_timeout = @waited",
+        ),
+    )
+}
 
 
 def ddl(dialect: Dialect) -> str:

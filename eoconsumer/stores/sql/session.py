@@ -9,13 +9,14 @@ from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
 
 from eoconsumer.core.applied import Applied
+from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.errors import HandlerMisuse
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.sql import writes
 from eoconsumer.stores.sql.applied import AppliedLog
-from eoconsumer.stores.sql.claims import Claimer
+from eoconsumer.stores.sql.claims import Claimer, Open
 from eoconsumer.stores.sql.connection import ReaderConnection
 from eoconsumer.stores.sql.database import Database
 from eoconsumer.stores.sql.letters import Letters
@@ -28,14 +29,25 @@ from eoconsumer.stores.sql.translation import Kind, kind_of, transient, translat
 class SQLSession:
     """One long-lived connection, whose mark the rows carry as their owner's."""
 
-    def __init__(self, engine: Engine, database: Database, group: str, owner: str) -> None:
-        """Open for the reader ``owner`` of ``group``; connects at the first use."""
+    def __init__(
+        self,
+        engine: Engine,
+        database: Database,
+        group: str,
+        owner: str,
+        connections: Open,
+        lane: Lane = WHOLE,
+    ) -> None:
+        """Open for the reader ``owner`` of ``group``, or for its ``lane``.
+
+        Connects at the first use; ``connections`` are those that this process has.
+        """
         self.connection = ReaderConnection(engine, database)
-        self.rows = Offsets(self.connection, group)
+        self.rows = Offsets(self.connection, group, lane)
         self.letters = Letters(self.connection, group)
         self.quarantine = Quarantine(self.connection, self.letters, group)
         self.log = AppliedLog(self.connection, group)
-        self._claimer = Claimer(self.connection, self.rows, self.quarantine, owner)
+        self._claimer = Claimer(self.connection, self.rows, self.quarantine, owner, connections)
         self._transaction: SQLTransaction | None = None
 
     @property
@@ -48,8 +60,8 @@ class SQLSession:
     ) -> Claims:
         """Own the rows of ``partitions``; see the protocol.
 
-        Takes nine round trips at most; where open transactions hold rows, a few for each former
-        owner and as many again.
+        Takes nine round trips at most, and two more where there were lanes; where open
+        transactions hold rows, a few for each former owner and as many again.
         """
         return self._claimer.claim(partitions, starts)
 
@@ -127,4 +139,5 @@ class SQLSession:
         """End the session; an open transaction is rolled back."""
         if self._transaction is not None:
             self._transaction.abort()
+        self._claimer.close()
         self.connection.close()

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Iterator
 from typing import Self
 
@@ -9,10 +10,12 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from eoconsumer.core.applied import Applied
+from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.sql import applied, letters, schema
+from eoconsumer.stores.sql.claims import Open
 from eoconsumer.stores.sql.database import Database
 from eoconsumer.stores.sql.guard import hear_errors
 from eoconsumer.stores.sql.mysql import MySQL
@@ -21,6 +24,8 @@ from eoconsumer.stores.sql.session import SQLSession
 from eoconsumer.stores.sql.sqlite import SQLite
 from eoconsumer.stores.sql.translation import summary
 from eoconsumer.stores.sql.url import DRIVERS, engine_of
+
+log = logging.getLogger(__name__)
 
 DATABASES: dict[str, type[Database]] = {
     "postgresql": PostgreSQL,
@@ -54,6 +59,7 @@ class SQLStore:
             )
         self.engine = engine
         self._database = kind()
+        self._connections: Open = {}
         self._owned = False
         hear_errors(engine)
 
@@ -106,7 +112,21 @@ class SQLStore:
 
     def open(self, group: str, owner: str) -> SQLSession:
         """Open a session for one reader; ``owner`` is unique among all readers, ever."""
-        return SQLSession(self.engine, self._database, group, owner)
+        return self.open_lane(group, owner, WHOLE)
+
+    def open_lane(self, group: str, owner: str, lane: Lane) -> SQLSession:
+        """Open a session for one lane, or for the reader that has them; see the protocol.
+
+        Each takes one connection, too. Where one transaction writes at a time, lanes take turns
+        in it.
+        """
+        if lane.lanes and not lane.number and not self._database.many_writers:
+            log.warning(
+                "%s has one writer at a time: in exactly_once, where the handler runs inside of "
+                "the transaction, lanes take turns, and are slower than lanes=0",
+                self.engine.dialect.name,
+            )
+        return SQLSession(self.engine, self._database, group, owner, self._connections, lane)
 
     def letters(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
         """Return dead letters; see the protocol."""

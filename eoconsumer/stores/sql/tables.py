@@ -100,6 +100,7 @@ offsets = _table(
     Column("cluster_id", String(255)),
     Column("leader_epoch", Integer),
     Column("updated_at", Utc, nullable=False),
+    Column("begun", BigInteger, nullable=False, server_default="0"),
 )
 
 topics = _table(
