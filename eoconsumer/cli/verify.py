@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
 #: How many findings of a kind are shown.
 SHOWN = 20
-_FIELD = "Dotted name of the field with the {} of the message."
+_FIELD = "Column, or dotted name of the field, with the {} of the message."
 _MEANING = {
     "applied": "have their effect",
     "buried": "are dead letters",
@@ -45,7 +45,8 @@ def verify(
         int | None, typer.Option("--to", help="Up to this offset; else to the stored position.")
     ] = None,
     collection: Annotated[
-        str | None, typer.Option(help="Your own rows; without, the applied-log is believed.")
+        str | None,
+        typer.Option(help="Collection or table of your rows; else the applied-log is believed."),
     ] = None,
     topic_field: Annotated[str, typer.Option(help=_FIELD.format("topic"))] = "topic",
     partition_field: Annotated[str, typer.Option(help=_FIELD.format("partition"))] = "partition",

@@ -12,9 +12,10 @@ from sqlalchemy.exc import SQLAlchemyError
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.letters import Letter, Selection
+from eoconsumer.core.verify import Mark, Marker
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.message import TopicPartition
-from eoconsumer.stores.sql import applied, letters, schema
+from eoconsumer.stores.sql import applied, letters, marks, schema
 from eoconsumer.stores.sql.claims import Open
 from eoconsumer.stores.sql.database import Database
 from eoconsumer.stores.sql.guard import hear_errors
@@ -137,6 +138,16 @@ class SQLStore:
     ) -> Iterator[Applied]:
         """Read the applied-log; see the protocol."""
         return applied.find(self.engine, group, partition, first, upto)
+
+    def marks(
+        self, marker: Marker, partition: TopicPartition, first: int, upto: int
+    ) -> Iterator[Mark]:
+        """Read what a user's own rows say of their messages, in the order of the offsets.
+
+        The ``collection`` of ``marker`` is a table, its fields are columns. Raises
+        ``ConfigurationError`` where one is missing.
+        """
+        return marks.find(self.engine, marker, partition, first, upto)
 
     def close(self) -> None:
         """Dispose of the engine if ``connect`` made it."""
