@@ -112,6 +112,7 @@ def redrive(
     One that fails again stays, and so do those of its key behind it; others go on. When the last
     letter of a key is applied, its quarantine is over. Consumers of the group may go on meanwhile.
     """
+    from eoconsumer.cli import calling
     from eoconsumer.cli.target import Target
     from eoconsumer.core.letters import Selection
 
@@ -119,11 +120,8 @@ def redrive(
     settings = {name: value for name, value in options.items() if value is not None}
     given = typed(context, "bootstrap", "store", *options)
     consumer = Target(target, bootstrap, store, settings, given).consumer()
-    try:
-        result = consumer.redrive(Selection(None, topic, partition, offset, id), limit=limit)
-    finally:
-        consumer.store.close()
-    _tell("applied", result)
+    which = Selection(None, topic, partition, offset, id)
+    _tell("applied", calling.redrive(consumer, which, limit))
 
 
 @dlq.command()

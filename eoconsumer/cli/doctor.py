@@ -33,6 +33,7 @@ def doctor(
     one that is left open is taken over. For that the store gets a row of the group
     eoconsumer-doctor, and its collections where they are missing.
     """
+    from eoconsumer.cli.subject import blocking_store
     from eoconsumer.cli.target import Target
     from eoconsumer.cli.trials import Broker, Database
     from eoconsumer.stores import open_store
@@ -41,7 +42,7 @@ def doctor(
     topics = [topic] if topic else []
     if target is not None:
         consumer = Target(target, bootstrap, store).consumer()
-        config, opened = consumer.config, consumer.store
+        config, opened = consumer.config, blocking_store(consumer, store)
         bootstrap, group, kafka = config.bootstrap_servers, group or config.group, {**config.kafka}
         declared = consumer.topics
         topics = topics or ([declared] if isinstance(declared, str) else list(declared))

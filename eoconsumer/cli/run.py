@@ -31,10 +31,10 @@ def run(
 ) -> None:
     """Run a consumer until SIGTERM or Ctrl-C; it finishes what it has in hand and exits 0.
 
-    The target is a subclass of Consumer, which gets -b, --store and the other options over its own
-    attributes, or a consumer that your module has made, which takes none of them. Modules are
-    found in the current folder, too. Several workers share the partitions of the topic; when one
-    fails, the others are stopped, and the exit code is that of the first.
+    The target is a subclass of Consumer or AsyncConsumer, which gets -b, --store and the other
+    options over its own attributes, or a consumer that your module has made, which takes none of
+    them. Modules are found in the current folder, too. Several workers share the partitions of the
+    topic; when one fails, the others are stopped, and the exit code is that of the first.
     """
     from eoconsumer.cli import workers as processes
     from eoconsumer.cli.target import Target

@@ -11,6 +11,7 @@ import typer
 from eoconsumer.errors import ConfigurationError
 
 if TYPE_CHECKING:
+    from eoconsumer.cli.target import AnyConsumer
     from eoconsumer.protocols import Store
 
 TargetName = Annotated[
@@ -37,7 +38,7 @@ def subject(
     """Open what is named, and close it; raises ``ConfigurationError`` where something is missing.
 
     Of ``target`` (``module:Class``) come the group and the settings of Kafka, and the store, too,
-    where a made consumer is named. Connects to nothing yet.
+    where a made consumer is named, unless its store is one of asyncio. Connects to nothing yet.
     """
     from eoconsumer.cli.target import Target
     from eoconsumer.core.modes import Mode
@@ -48,7 +49,7 @@ def subject(
         consumer = Target(target, bootstrap, store).consumer()
         config = consumer.config
         servers, mode, user = config.bootstrap_servers, config.mode, config.kafka
-        opened, group = consumer.store, group or config.group
+        opened, group = blocking_store(consumer, store), group or config.group
     elif bootstrap is None or store is None or group is None:
         raise ConfigurationError(
             "Which group is meant? Give --group NAME, -b SERVERS and --store URL, or module:Class. "
@@ -60,3 +61,22 @@ def subject(
         yield Subject(group, opened, client_settings(servers, group, mode, user))
     finally:
         opened.close()
+
+
+def blocking_store(consumer: AnyConsumer, url: str | None) -> Store[Any]:
+    """Return the store of ``consumer``, or that of ``url`` where its own has to be awaited.
+
+    Such a one was never connected to, so nothing of it has to be closed. Raises
+    ``ConfigurationError`` where there is no ``url``.
+    """
+    from eoconsumer.consumer import Consumer
+    from eoconsumer.stores import open_store
+
+    if isinstance(consumer, Consumer):
+        return consumer.store
+    if url is None:
+        raise ConfigurationError(
+            "The consumer has a store of asyncio, which this command cannot use; nothing was done. "
+            "Give the same database as --store URL, too."
+        )
+    return open_store(url)

@@ -9,9 +9,12 @@ from collections.abc import Mapping
 from pathlib import Path
 from typing import Any, NamedTuple
 
-from eoconsumer.consumer import Consumer
+from eoconsumer.consumer import AsyncConsumer, Consumer
 from eoconsumer.errors import ConfigurationError, EOConsumerError
-from eoconsumer.stores import open_store
+from eoconsumer.stores import open_async_store, open_store
+
+#: ``AsyncConsumer``'s store is one of asyncio.
+AnyConsumer = Consumer | AsyncConsumer
 
 FORM = "The form is module:Class, as in shop.ledger:Ledger."
 
@@ -19,10 +22,10 @@ FORM = "The form is module:Class, as in shop.ledger:Ledger."
 class Target(NamedTuple):
     """A consumer by name, and what it is to be made with; it can be sent to another process.
 
-    The name may stand for a subclass of ``Consumer`` or for one that is made already (the form
-    with decorators). A class is made here, from ``bootstrap``, ``store`` (a URL) and ``settings``
-    (arguments of its constructor). A made one has all of that already, so it takes none of it:
-    ``typed`` names the options that the user gave for it in vain.
+    The name may stand for a subclass of ``Consumer`` or ``AsyncConsumer``, or for one that is made
+    already (the form with decorators). A class is made here, from ``bootstrap``, ``store`` (a URL)
+    and ``settings`` (arguments of its constructor). A made one has all of that already, so it takes
+    none of it: ``typed`` names the options that the user gave for it in vain.
     """
 
     name: str
@@ -31,10 +34,10 @@ class Target(NamedTuple):
     settings: Mapping[str, Any] = {}
     typed: tuple[str, ...] = ()
 
-    def consumer(self) -> Consumer:
+    def consumer(self) -> AnyConsumer:
         """Import and return the consumer; raises ``ConfigurationError``. Connects to nothing."""
         found = self._find()
-        if isinstance(found, Consumer):
+        if isinstance(found, AnyConsumer):
             if self.typed:
                 given = ", ".join(f"--{name}" for name in self.typed)
                 raise ConfigurationError(
@@ -42,10 +45,10 @@ class Target(NamedTuple):
                     "given; nothing was consumed. Change them where it is made."
                 )
             return found
-        if not (isinstance(found, type) and issubclass(found, Consumer)):
+        if not (isinstance(found, type) and issubclass(found, AnyConsumer)):
             raise ConfigurationError(
-                f"{self.name} is {found!r}, neither a subclass of Consumer nor a consumer; "
-                f"nothing was consumed. {FORM}"
+                f"{self.name} is {found!r}, neither a subclass of Consumer or AsyncConsumer "
+                f"nor a consumer; nothing was consumed. {FORM}"
             )
         if self.bootstrap is None or self.store is None:
             raise ConfigurationError(
@@ -53,7 +56,8 @@ class Target(NamedTuple):
                 "nothing was consumed. Give -b SERVERS and --store URL, or set "
                 "EOCONSUMER_BOOTSTRAP_SERVERS and EOCONSUMER_STORE."
             )
-        store = open_store(self.store)
+        opened = open_async_store if issubclass(found, AsyncConsumer) else open_store
+        store: Any = opened(self.store)
         try:
             return found(self.bootstrap, store, **self.settings)
         except EOConsumerError:

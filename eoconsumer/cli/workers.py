@@ -15,7 +15,7 @@ from typing import NoReturn
 
 import typer
 
-from eoconsumer.cli import FAILED
+from eoconsumer.cli import FAILED, calling
 from eoconsumer.cli.exits import Failure, complain, failure
 from eoconsumer.cli.target import Target
 from eoconsumer.errors import EOConsumerError
@@ -47,11 +47,7 @@ def _consume(target: Target) -> None:
     _log_to_stderr()
     for number in SIGNALS:
         signal.signal(number, _leave)
-    consumer = target.consumer()
-    try:
-        consumer.run()
-    finally:
-        consumer.store.close()
+    calling.run(target.consumer())
 
 
 def _leave(*_: object) -> NoReturn:

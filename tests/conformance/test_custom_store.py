@@ -12,7 +12,8 @@ from custom_store.test_store import TestSQLiteStore as TestSQLiteStore  # the su
 
 from eoconsumer import Consumer, Message
 from eoconsumer.errors import ConfigurationError, HandlerFailed
-from eoconsumer.stores import open_store
+from eoconsumer.stores import open_async_store, open_store
+from eoconsumer.stores.memory_async import AsyncMemoryStore
 from eoconsumer.testing.feed import feed
 
 
@@ -35,6 +36,9 @@ def installed(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     (info / "METADATA").write_text("Metadata-Version: 2.1\nName: custom-store\nVersion: 1.0\n")
     (info / "entry_points.txt").write_text(
         "[eoconsumer.stores]\ncustom = custom_store.store:SQLiteStore\n"
+        "[eoconsumer.async_stores]\n"
+        "custom = eoconsumer.stores.memory_async:AsyncMemoryStore\n"
+        "needy = something_else_entirely:Store\n"
     )
     monkeypatch.syspath_prepend(info.parent)
 
@@ -49,6 +53,13 @@ def test_a_store_of_another_distribution_is_opened_by_its_scheme(
     assert type(store) is SQLiteStore
     store.setup()
     assert (tmp_path / "shop.db").exists()
+
+
+@pytest.mark.usefixtures("installed")
+def test_a_store_of_asyncio_is_looked_for_among_its_own_kind() -> None:
+    assert type(open_async_store("custom+wal://shop")) is AsyncMemoryStore
+    with pytest.raises(ConfigurationError, match="needs 'something_else_entirely'"):
+        open_async_store("needy://shop")
 
 
 @pytest.mark.usefixtures("installed")

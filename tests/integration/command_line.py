@@ -10,7 +10,10 @@ from pathlib import Path
 TIMEOUT = 120.0  # seconds; the machine may be busy
 
 SHOP = """
-from eoconsumer import Consumer
+import os
+
+from eoconsumer import AsyncConsumer, Consumer
+from eoconsumer.stores import open_async_store
 
 class Ledger(Consumer):
     topics = [{topic!r}]
@@ -26,6 +29,31 @@ class Failing(Ledger):
 
     def handle_batch(self, messages, session):
         raise ValueError("no coffee")
+
+class AsyncLedger(AsyncConsumer):
+    topics, group, kafka = Ledger.topics, Ledger.group, Ledger.kafka
+
+    async def handle_batch(self, messages, session):
+        rows = [{{"partition": each.partition, "offset": each.offset}} for each in messages]
+        await self.store.database["effects"].insert_many(rows, session=session)
+
+class AsyncFailing(AsyncLedger):
+    group = Failing.group
+
+    async def handle_batch(self, messages, session):
+        raise ValueError("no coffee")
+
+made = AsyncConsumer(
+    os.environ["EOCONSUMER_BOOTSTRAP_SERVERS"],
+    open_async_store(os.environ["EOCONSUMER_STORE"]),
+    topics=Ledger.topics,
+    group=Ledger.group,
+    kafka=Ledger.kafka,
+)
+
+@made.on(form="batch")
+async def insert(messages, session):
+    await AsyncLedger.handle_batch(made, messages, session)
 """
 
 

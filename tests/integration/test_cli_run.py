@@ -60,27 +60,41 @@ def children(process: subprocess.Popen[str]) -> list[int]:
     ]
 
 
-@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+@pytest.mark.parametrize(
+    ("target", "number"),
+    [
+        ("shop:Ledger", signal.SIGTERM),
+        ("shop:Ledger", signal.SIGINT),
+        ("shop:AsyncLedger", signal.SIGTERM),
+        ("shop:made", signal.SIGINT),
+    ],
+)
 def test_a_signal_lets_it_finish_what_it_has_in_hand_and_exit_0(
-    shop: Shop, fill: Fill, busy_topic: str, database: Database[Document], number: signal.Signals
+    shop: Shop,
+    fill: Fill,
+    busy_topic: str,
+    database: Database[Document],
+    target: str,
+    number: signal.Signals,
 ) -> None:
     places = fill(busy_topic, 2_000)
-    with running(shop, "shop:Ledger") as process:
+    with running(shop, target) as process:
         eventually(lambda: effects(database))
         assert ended(process, number)[0] == 0
     places += fill(busy_topic, 100)  # the first process may have done all that was there
-    with running(shop, "shop:Ledger") as process:
+    with running(shop, target) as process:
         eventually(lambda: effects(database), lambda seen: len(seen) == len(places))
         assert ended(process, number)[0] == 0
     assert sorted(effects(database).elements()) == sorted(places)
 
 
 @pytest.mark.requirement("S3-13")
+@pytest.mark.parametrize("target", ["shop:Ledger", "shop:AsyncLedger"])
 def test_workers_share_the_partitions_and_do_nothing_twice(
-    shop: Shop, fill: Fill, busy_topic: str, database: Database[Document]
+    shop: Shop, fill: Fill, busy_topic: str, database: Database[Document], target: str
 ) -> None:
     places = fill(busy_topic, 1_000)
-    with running(shop, "shop:Ledger", "--workers", "2") as process:
+    with running(shop, target, "--workers", "2") as process:
         eventually(lambda: effects(database), lambda seen: len(seen) >= len(places))
         owners = eventually(
             lambda: {row["owner"].split(":")[1] for row in rows(database) if row.get("owner")},
@@ -124,12 +138,15 @@ def test_workers_drain_and_end_when_their_parent_is_killed(
         eventually(lambda: not any(Path(f"/proc/{pid}").exists() for pid in workers))
 
 
-@pytest.mark.parametrize("workers", ["1", "2"])
+@pytest.mark.parametrize(
+    ("target", "workers"),
+    [("shop:Failing", "1"), ("shop:Failing", "2"), ("shop:AsyncFailing", "1")],
+)
 def test_a_message_that_fails_for_good_ends_it_with_1_and_the_cause(
-    shop: Shop, fill: Fill, busy_topic: str, workers: str
+    shop: Shop, fill: Fill, busy_topic: str, target: str, workers: str
 ) -> None:
     fill(busy_topic, 100)
-    code, _, complaint = shop.call("run", "shop:Failing", "--workers", workers)
+    code, _, complaint = shop.call("run", target, "--workers", workers)
     assert code == 1
     told = [line for line in complaint.splitlines() if line.startswith("eoconsumer: ")]
     assert len(told) == 1

@@ -13,12 +13,13 @@ from typer.testing import CliRunner
 from eoconsumer.cli.app import app
 from eoconsumer.cli.exits import failure
 from eoconsumer.errors import BrokerError, ConfigurationError, HandlerFailed
-from eoconsumer.stores import open_store
+from eoconsumer.stores import open_async_store, open_store
 from eoconsumer.stores.memory import MemoryStore
 
 SHOP = """
-from eoconsumer import Consumer
+from eoconsumer import AsyncConsumer, Consumer
 from eoconsumer.stores.memory import MemoryStore
+from eoconsumer.stores.memory_async import AsyncMemoryStore
 
 class Ledger(Consumer):
     topics = ["moves"]
@@ -32,6 +33,16 @@ class Two(Ledger):
 class Strange(Ledger):
     def __init__(self, nothing): ...
 
+class Awaited(AsyncConsumer):
+    topics = ["moves"]
+    group = "ledger"
+
+    async def handle(self, message, session): ...
+
+class Blocking(Awaited):
+    def handle(self, message, session): ...
+
+awaited = AsyncConsumer("localhost:9092", AsyncMemoryStore(), group="made")
 made = Consumer("localhost:9092", MemoryStore(), group="made")
 number = 5
 """
@@ -58,6 +69,8 @@ def told(*arguments: str) -> str:
 
 
 CLASS = ("run", "cli_shop:Ledger", "-b", "localhost:1", "--store", "memory://")
+ORACLE = (*CLASS[2:4], "--store", "oracle://localhost/shop")
+PYMYSQL = (*CLASS[2:4], "--store", "mariadb+pymysql://localhost/shop")
 
 
 @pytest.mark.parametrize(
@@ -68,12 +81,24 @@ CLASS = ("run", "cli_shop:Ledger", "-b", "localhost:1", "--store", "memory://")
         (("run", "cli_needy:Ledger"), "no module 'something_else_entirely'"),
         (("run", "cli_broken:Ledger"), "no coffee (.*cli_broken.py, line 2)"),
         (("run", "cli_shop:Leger"), "cli_shop has no 'Leger'"),
-        (("run", "cli_shop:number"), "neither a subclass of Consumer nor a consumer"),
+        (
+            ("run", "cli_shop:number"),
+            "neither a subclass of Consumer or AsyncConsumer nor a consumer",
+        ),
         (("run", "cli_shop:Ledger"), "-b SERVERS and --store URL"),
         (("run", "cli_shop:Two", *CLASS[2:]), "handle and handle_batch"),
         (("run", "cli_shop:Strange", *CLASS[2:]), "cli_shop:Strange could not be made"),
         (("run", "cli_shop:made", "--mode", "exactly-once"), "--mode cannot be given"),
         (("run", "cli_shop:made", "-b", "localhost:1"), "--bootstrap cannot be given"),
+        (("run", "cli_shop:awaited"), "There is no handler"),
+        (("run", "cli_shop:awaited", "--workers", "2", "--group", "x"), "--group cannot be given"),
+        (("run", "cli_shop:Awaited"), "-b SERVERS and --store URL"),
+        (("run", "cli_shop:Blocking", *CLASS[2:]), "is no coroutine function"),
+        (("run", "cli_shop:Awaited", *ORACLE), "No store of asyncio is known for oracle"),
+        (("run", "cli_shop:Awaited", *PYMYSQL), "pymysql blocks the event loop"),
+        (("dlq", "redrive", "cli_shop:awaited", "--mode", "at-most-once"), "--mode cannot be"),
+        (("offsets", "list", "cli_shop:awaited"), "--store URL, too"),
+        (("doctor", "cli_shop:awaited"), "--store URL, too"),
         (("run", "cli_shop:made"), "There is no handler"),
         ((*CLASS, "--mode", "twice"), "mode: "),
         ((*CLASS, "--start", "2026-13-01"), "--start 2026-13-01: month"),
@@ -122,6 +147,31 @@ def test_the_addresses_of_the_environment_do_not_disturb_a_consumer_that_has_its
 def test_a_store_is_found_by_the_scheme_of_its_url() -> None:
     assert isinstance(open_store("memory://"), MemoryStore)
     assert "shop.eoconsumer_offsets" in repr(open_store("mongodb://localhost/shop"))
+
+
+@pytest.mark.parametrize(
+    ("url", "name"),
+    [
+        ("memory://", "AsyncMemoryStore"),
+        ("mongodb://localhost/shop", "AsyncMongoStore"),
+        ("postgresql://localhost/shop", "AsyncSQLStore"),
+        ("postgresql+psycopg://localhost/shop", "AsyncSQLStore"),
+        ("mysql://localhost/shop", "AsyncSQLStore"),
+        ("mariadb+asyncmy://localhost/shop", "AsyncSQLStore"),
+        ("sqlite:///shop.db", "AsyncSQLStore"),
+    ],
+)
+def test_a_store_of_asyncio_is_found_by_the_scheme_of_its_url(url: str, name: str) -> None:
+    assert type(open_async_store(url)).__name__ == name
+
+
+@pytest.mark.parametrize("url", ["oracle://me:hunter2@host/db", "me:hunter2@host/db"])
+def test_a_url_that_no_store_of_asyncio_is_known_for_is_refused_without_its_password(
+    url: str,
+) -> None:
+    with pytest.raises(ConfigurationError, match="nothing was opened") as refused:
+        open_async_store(url)
+    assert "hunter2" not in str(refused.value)
 
 
 def test_the_version_is_that_of_the_package() -> None:
