@@ -1,6 +1,7 @@
 """The chaos run: ``python -m tests.chaos --minutes 3 --seed 7 --report chaos.md``.
 
-Starts a broker, three mongod, three workers, a feeder, observers and a nemesis; brings about the
+Starts a broker, three mongod (or, with ``--store``, PostgreSQL or MariaDB; SQLite is a file),
+three workers, a feeder, observers and a nemesis; brings about the
 faults of the plan; then an independent checker judges. Without ``--seed`` chance takes one, and
 prints it: the same seed gives the same plan again.
 
@@ -25,7 +26,7 @@ import sys
 from pathlib import Path
 
 from tests.chaos.checker import CHECKS, Verdict, judge
-from tests.chaos.plan import KINDS, make_plan
+from tests.chaos.plan import STORES, kinds_of, make_plan
 from tests.chaos.report import report
 from tests.chaos.run import Options, commit, new_folder, run
 
@@ -37,6 +38,7 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="python -m tests.chaos")
     parser.add_argument("--minutes", type=float, default=3.0)
     parser.add_argument("--seed", type=int, default=None)
+    parser.add_argument("--store", choices=STORES, default=STORES[0])
     parser.add_argument("--mode", choices=MODES, default=MODES[0])
     parser.add_argument("--mutant", metavar="NAME")
     parser.add_argument("--expect", metavar="CHECK", choices=list(CHECKS))
@@ -46,13 +48,18 @@ def main() -> int:
     told = parser.parse_args()
     seed = random.SystemRandom().randrange(1_000_000) if told.seed is None else told.seed
     kinds = [kind.strip() for kind in (told.kinds or "").split(",") if kind.strip()]
-    if unknown := set(kinds) - KINDS.keys():
-        parser.error(f"no such kinds: {sorted(unknown)}; there are {list(KINDS)}")
+    known = kinds_of(told.store)
+    if unknown := set(kinds) - known.keys():
+        parser.error(f"{told.store} has no kinds {sorted(unknown)}; there are {list(known)}")
+    if told.mutant and told.store != STORES[0]:
+        parser.error(f"the mutants harm the store of {STORES[0]}; leave --store or --mutant out")
     folder = told.folder or new_folder()
-    options = Options(seed, told.minutes, folder, mode=told.mode, mutant=told.mutant)
+    options = Options(
+        seed, told.minutes, folder, mode=told.mode, store=told.store, mutant=told.mutant
+    )
 
-    plan = make_plan(seed, told.minutes, kinds)
-    print(f"seed={seed} commit={commit()} plan=")
+    plan = make_plan(seed, told.minutes, kinds, store=told.store)
+    print(f"store={told.store} seed={seed} commit={commit()} plan=")
     for fault in plan:
         details = " ".join(f"{name}={value}" for name, value in fault.parameters.items())
         print(f"  {fault.at:7.1f} s  {fault.kind} -> {fault.target} {details}")

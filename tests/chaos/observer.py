@@ -1,4 +1,4 @@
-"""Looks at the database while the run goes on, as it is for the majority.
+"""Looks at MongoDB while the run goes on, as it is for the majority.
 
 ``Snapshots``: effects and positions together, in one transaction with snapshot read concern.
 ``Changes``: every change of the offset rows, in order, from a change stream.
@@ -75,6 +75,17 @@ class Snapshots:
                 name: _counted(database[name], since, session) if since else {}
                 for name in (EFFECTS, LETTERS)
             }
+        found = {place: (row["next_offset"], row["epoch"]) for place, row in at.items()}
+        return self._tell(begun, found, seen, counted)
+
+    def _tell(
+        self,
+        begun: float,
+        found: dict[Place, tuple[int, int]],
+        seen: dict[Place, int],
+        counted: dict[str, dict[Place, Any]],
+    ) -> dict[Place, int]:
+        """Write down positions and epochs, with what is there since; return the positions."""
         self._journal.write(
             "snapshot",
             begun=begun,
@@ -83,15 +94,15 @@ class Snapshots:
                     "topic": topic,
                     "partition": partition,
                     "since": seen.get((topic, partition), 0),
-                    "next": row["next_offset"],
-                    "epoch": row["epoch"],
+                    "next": position,
+                    "epoch": epoch,
                     "effects": counted[EFFECTS].get((topic, partition)),
                     "letters": counted[LETTERS].get((topic, partition)),
                 }
-                for (topic, partition), row in at.items()
+                for (topic, partition), (position, epoch) in found.items()
             ],
         )
-        return {place: row["next_offset"] for place, row in at.items()}
+        return {place: position for place, (position, _) in found.items()}
 
 
 def _counted(collection: Any, since: list[Any], session: Any) -> dict[Place, dict[str, int]]:
@@ -186,16 +197,35 @@ class Changes:
         lsid = change.get("lsid")
         # When the server wrote it, in our monotonic seconds; it may have reached us much later.
         at = change["wallTime"].timestamp() + time.monotonic() - time.time()
-        self._journal.write(
+        self._record(
             change["operationType"],
-            at=at,
-            topic=key["topic"],
-            partition=key["partition"],
-            fields=fields,
-            removed=update.get("removedFields", []),
-            transaction=bytes(lsid["id"]).hex() if lsid else None,
+            at,
+            (key["topic"], key["partition"]),
+            fields,
+            update.get("removedFields", []),
+            bytes(lsid["id"]).hex() if lsid else None,
         )
-        place = key["topic"], key["partition"]
+
+    def _record(
+        self,
+        said: str,
+        at: float,
+        place: Place,
+        fields: dict[str, Any],
+        removed: list[str],
+        transaction: str | None,
+    ) -> None:
+        """Write a change down; ``transaction`` names the session that made it, in one."""
+        topic, partition = place
+        self._journal.write(
+            said,
+            at=at,
+            topic=topic,
+            partition=partition,
+            fields=fields,
+            removed=removed,
+            transaction=transaction,
+        )
         with self._news:
             if "epoch" in fields:
                 self.epochs[place] = fields["epoch"]

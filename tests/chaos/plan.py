@@ -1,11 +1,11 @@
 """From one integer to the whole schedule: which fault comes when, to whom, and with what.
 
-Four lanes run side by side: workers, MongoDB, Kafka, and a topic of its own that is destroyed.
+Four lanes run side by side: workers, database, Kafka, and a topic of its own that is destroyed.
 Faults of one lane come one after the other; those that would make any other meaningless (a killed
 broker, a killed primary) take all lanes. A plan is made of blocks of three minutes. Each block
-holds every kind at least once. A run goes through the three protocols of consumer groups, KIP-848
-last: when a group has gone back from it, a broker that restarts may be unable to load the group,
-and then nobody can join it any more (seen on 4.1; KAFKA-21117).
+holds every kind of its store at least once. A run goes through the three protocols of consumer
+groups, KIP-848 last: when a group has gone back from it, a broker that restarts may be unable to
+load the group, and then nobody can join it any more (seen on 4.1; KAFKA-21117).
 """
 
 from __future__ import annotations
@@ -18,7 +18,8 @@ from typing import Any
 
 BLOCK = 180.0  # seconds
 PROTOCOLS = ("cooperative-sticky", "range", "consumer")
-LANES = ("workers", "mongo", "kafka", "side")
+LANES = ("workers", "database", "kafka", "side")
+STORES = ("mongodb", "postgresql", "mariadb", "sqlite")
 
 
 @dataclass(frozen=True, slots=True)
@@ -44,7 +45,7 @@ class Fault:
         return asdict(self)
 
 
-WORKERS, MONGO, KAFKA, SIDE = (("workers",), ("mongo",), ("kafka",), ("side",))
+WORKERS, DATABASE, KAFKA, SIDE = (("workers",), ("database",), ("kafka",), ("side",))
 
 KINDS: dict[str, Kind] = {
     # workers
@@ -52,18 +53,20 @@ KINDS: dict[str, Kind] = {
     "kill in the handler": Kind(WORKERS, 2, 5),
     "kill after the offset write": Kind(WORKERS, 2, 5),
     "kill before the commit's reply": Kind(WORKERS, 2, 5),
+    "kill after the commit": Kind(WORKERS, 2, 5),
     "zombie": Kind(WORKERS, 3, 7),
     "terminate": Kind(WORKERS, 1, 3),
     "churn": Kind(WORKERS, 3, 3),
     "clock jump": Kind(WORKERS, 1, 1),
-    # MongoDB
-    "step-down": Kind(MONGO, 2, 5),
-    "no majority": Kind(MONGO, 1, 5),
-    "transient error": Kind(MONGO, 4, 2),
-    "unknown commit": Kind(MONGO, 4, 2),
-    "write conflict": Kind(MONGO, 2, 3),
-    "replies dropped": Kind(MONGO, 2, 4),
-    "connection reset": Kind(MONGO, 3, 2),
+    # the database
+    "step-down": Kind(DATABASE, 2, 5),
+    "no majority": Kind(DATABASE, 1, 5),
+    "transient error": Kind(DATABASE, 4, 2),
+    "unknown commit": Kind(DATABASE, 4, 2),
+    "write conflict": Kind(DATABASE, 2, 3),
+    "lost commit reply": Kind(DATABASE, 4, 3),
+    "replies dropped": Kind(DATABASE, 2, 4),
+    "connection reset": Kind(DATABASE, 3, 2),
     # Kafka and its messages
     "poison": Kind(KAFKA, 2, 2),
     "tombstones": Kind(KAFKA, 1, 2),
@@ -77,33 +80,58 @@ KINDS: dict[str, Kind] = {
     # alone
     "primary kill": Kind(LANES, 1, 10),
     "primary pause": Kind(LANES, 1, 14),
+    "server restart": Kind(LANES, 2, 8),
     "broker kill": Kind(LANES, 1, 14),
     "broker pause": Kind(LANES, 1, 8),
     "protocol": Kind(LANES, 0, 5),  # once at the start of each phase but the first
 }
 
+MONGODB, SERVERS, SQL = STORES[:1], STORES[1:3], STORES[1:]
+#: The stores of the kinds that not all stores have. SQLite has no server, and no way to it. For SQL
+#: there is no topic that is destroyed: what is done then is not the store's business.
+STORES_OF: dict[str, tuple[str, ...]] = {
+    "kill before the commit's reply": (*MONGODB, *SERVERS),
+    "kill after the commit": SQL,
+    **dict.fromkeys(("lost commit reply", "server restart"), SERVERS),
+    **dict.fromkeys(("replies dropped", "connection reset"), (*MONGODB, *SERVERS)),
+    **dict.fromkeys(("step-down", "no majority", "primary kill", "primary pause"), MONGODB),
+    **dict.fromkeys(("transient error", "unknown commit", "write conflict"), MONGODB),
+    **{kind: MONGODB for kind, its in KINDS.items() if its.lanes == SIDE},
+}
+
 #: Where a worker is stopped in its tracks.
 STOP_POINTS = ("handling", "written", "advancing", "advanced")
+#: Outside of a transaction: nobody can end the only writer that SQLite has.
+SQLITE_STOP_POINTS = ("committed",)
 #: Added partitions stay for the rest of the run: not in every block of a long one.
 BLOCKS_PER_PARTITION = 4
 
 
+def kinds_of(store: str) -> dict[str, Kind]:
+    """Return the kinds of fault that a run on this store has."""
+    return {kind: its for kind, its in KINDS.items() if store in STORES_OF.get(kind, STORES)}
+
+
 def make_plan(
-    seed: int, minutes: float, kinds: Sequence[str] = (), workers: int = 3
+    seed: int,
+    minutes: float,
+    kinds: Sequence[str] = (),
+    workers: int = 3,
+    store: str = STORES[0],
 ) -> list[Fault]:
     """Return the faults of a run, by time; the same for the same arguments.
 
-    ``kinds``: only these, again and again; else all, in whole blocks.
+    ``kinds``: only these, again and again; else all of the store, in whole blocks.
     """
     chance = random.Random(seed)
     if kinds:
-        return _only(kinds, minutes * 60, chance, workers)
+        return _only(kinds, minutes * 60, chance, workers, store)
     blocks = max(1, round(minutes * 60 / BLOCK))
     phases = len(PROTOCOLS)
     protocols = _protocols(blocks * phases, chance)
     faults: list[Fault] = []
     for block in range(blocks):
-        deck = [kind for kind, its in KINDS.items() for _ in range(its.times)]
+        deck = [kind for kind, its in kinds_of(store).items() for _ in range(its.times)]
         if block % BLOCKS_PER_PARTITION:
             deck.remove("partitions added")
         hands = _phases(deck, chance)
@@ -111,7 +139,8 @@ def make_plan(
         for phase, kinds in enumerate(hands):
             begin = (block + phase / phases) * BLOCK
             for at, kind in _timed(kinds, chance, first=not faults):
-                parameters = _parameters(kind, protocols[block * phases + phase], chance)
+                protocol = protocols[block * phases + phase]
+                parameters = _parameters(kind, protocol, chance, store)
                 target = chance.randrange(workers)
                 faults.append(Fault(len(faults), round(begin + at, 2), kind, target, parameters))
     return sorted(faults, key=lambda fault: fault.at)
@@ -123,7 +152,9 @@ def first_protocol(plan: Iterable[Fault]) -> str:
     return next(filter(None, named), PROTOCOLS[0])
 
 
-def _only(kinds: Sequence[str], seconds: float, chance: random.Random, workers: int) -> list[Fault]:
+def _only(
+    kinds: Sequence[str], seconds: float, chance: random.Random, workers: int, store: str
+) -> list[Fault]:
     """Fill the time with these kinds, in turn, with one protocol."""
     protocol = chance.choice(PROTOCOLS)
     many = list(islice(cycle(kinds), int(seconds)))
@@ -134,7 +165,7 @@ def _only(kinds: Sequence[str], seconds: float, chance: random.Random, workers: 
             round(at, 2),
             kind,
             chance.randrange(workers),
-            _parameters(kind, protocol, chance),
+            _parameters(kind, protocol, chance, store),
         )
         for number, (at, kind) in enumerate(sorted(timed))
     ]
@@ -199,10 +230,11 @@ def _placed(kinds: Sequence[str], chance: random.Random) -> list[tuple[float, st
     return placed
 
 
-def _parameters(kind: str, protocol: str, chance: random.Random) -> dict[str, Any]:
+def _parameters(kind: str, protocol: str, chance: random.Random, store: str) -> dict[str, Any]:
     match kind:
         case "zombie":
-            return {"point": chance.choice(STOP_POINTS)}
+            points = SQLITE_STOP_POINTS if store == "sqlite" else STOP_POINTS
+            return {"point": chance.choice(points)}
         case "churn" | "protocol" | "broker pause":
             return {"protocol": protocol}
         case "clock jump":

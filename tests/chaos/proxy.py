@@ -13,8 +13,8 @@ import struct
 import threading
 from typing import Any
 
-#: What a commit looks like on its way to MongoDB, and to the others.
-COMMITS = (b"commitTransaction", b"COMMIT")
+#: What a commit looks like on its way to MongoDB, PostgreSQL and MariaDB; READ COMMITTED is none.
+COMMITS = (b"commitTransaction", b"COMMIT\0", b"\x03COMMIT")
 RESET = struct.pack("ii", 1, 0)  # SO_LINGER: no farewell, RST instead
 
 

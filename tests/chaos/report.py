@@ -14,6 +14,14 @@ from tests.chaos.run import Options
 SHOWN = 20  # findings of a check
 
 
+#: What a store has nothing of, and why.
+NOT_DONE = {
+    "sqlite": "* SQLite has no server to restart and no network to cut. It cannot end a stopped "
+    "writer, so zombies were stopped outside of a transaction. Who moved a position is not known: "
+    "connections have no names there.",
+}
+
+
 def report(options: Options, commit: str, evidence: Evidence, verdict: Verdict) -> str:
     """Return the report."""
     return "\n".join(
@@ -31,7 +39,7 @@ def report(options: Options, commit: str, evidence: Evidence, verdict: Verdict) 
             *_faults(evidence),
             "",
             *_findings(verdict),
-            *_notes(evidence),
+            *_notes(evidence, options.store),
         ]
     )
 
@@ -45,6 +53,7 @@ def _summary(options: Options, commit: str, evidence: Evidence, verdict: Verdict
     rows = {
         "seed": options.seed,
         "commit": commit,
+        "store": options.store,
         "mode": options.mode,
         "mutant": options.mutant or "none",
         "planned": f"{options.minutes:g} minutes, {len(evidence.planned)} faults of "
@@ -141,9 +150,10 @@ def _findings(verdict: Verdict) -> list[str]:
     return found
 
 
-def _notes(evidence: Evidence) -> list[str]:
+def _notes(evidence: Evidence, store: str) -> list[str]:
     """What did not go as planned, without being wrong."""
-    notes = [
+    notes = [NOT_DONE[store]] if store in NOT_DONE else []
+    notes += [
         f"* fault {f['number']} ({f['kind']}) had no effect: {f['note'].strip()}"
         for f in evidence.faults
         if f["said"] == "end" and not f["took"]

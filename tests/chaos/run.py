@@ -10,13 +10,11 @@ import time
 import uuid
 from contextlib import ExitStack
 from dataclasses import dataclass
+from functools import partial
 from pathlib import Path
 from typing import Any
 
-from pymongo import MongoClient
-from pymongo.write_concern import WriteConcern
-
-from eoconsumer.servers import KafkaBroker, MongoReplicaSet
+from eoconsumer.servers import KafkaBroker
 from tests.chaos import side
 from tests.chaos.checker.evidence import Evidence
 from tests.chaos.checker.gather import Where, gather
@@ -25,13 +23,14 @@ from tests.chaos.crew import ROOT, Crew, Member
 from tests.chaos.feeder import STOCK, Feeder, accounts
 from tests.chaos.journal import Journal
 from tests.chaos.nemesis import Field, Nemesis
-from tests.chaos.nemesis.field import APP_NAME, SESSION_TIMEOUT
+from tests.chaos.nemesis.field import SESSION_TIMEOUT
 from tests.chaos.nemesis.workers import settings_for
-from tests.chaos.observer import EFFECTS, LETTERS, OFFSETS, Changes, Snapshots
-from tests.chaos.plan import PROTOCOLS, Fault, first_protocol
+from tests.chaos.observer import Changes
+from tests.chaos.plan import PROTOCOLS, STORES, Fault, first_protocol
 from tests.chaos.proxy import Proxies
+from tests.chaos.stores import DATABASE, MongoDB, Tried, database_of
 
-TOPIC, GROUP, DATABASE = "transfers", "chaos", "chaos"
+TOPIC, GROUP = "transfers", "chaos"
 PARTITIONS = 6
 DRAIN = 90.0  # seconds for what is left when the faults are over
 #: A run on a busy machine may take this much longer than planned.
@@ -54,6 +53,7 @@ class Options:
     minutes: float
     folder: Path
     mode: str = "exactly_once"
+    store: str = STORES[0]
     mutant: str | None = None
     workers: int = 3
     rate: float = 60.0  # messages a second
@@ -73,26 +73,25 @@ def run(options: Options, plan: list[Fault]) -> Evidence:
     canary = f"canary-{secrets.token_hex(12)}"
     with ExitStack() as stack:
         kafka = stack.enter_context(KafkaBroker(settings=BROKER))
-        mongo = stack.enter_context(MongoReplicaSet(3, test_commands=True))
+        database = stack.enter_context(database_of(options.store, folder))
         journals = {
             name: Journal(folder / f"{name}.jsonl")
             for name in ("feed", "side", "snapshots", "changes", "faults", "crew")
         }
         kafka.create_topic(TOPIC, PARTITIONS)
-        _prepare(mongo, canary)
-        proxies = Proxies(options.workers, [node.port for node in mongo.nodes])
+        database.prepare(canary)
+        proxies = Proxies(options.workers, database.ports)
         proxies.start()
         feeder = Feeder(
             kafka.bootstrap_servers, TOPIC, PARTITIONS, options.rate, options.seed, journals["feed"]
         )
-        changes = Changes(mongo.url, DATABASE, journals["changes"])
-        snapshots = Snapshots(mongo.url, DATABASE, journals["snapshots"])
+        changes = database.changes(journals["changes"])
+        snapshots = database.snapshots(journals["snapshots"])
 
         def told(slot: int) -> dict[str, Any]:
             return {
                 "bootstrap": kafka.bootstrap_servers,
-                "store": _secret_url(mongo, canary),
-                "proxies": proxies.ports(slot),
+                **database.told(proxies.ports(slot), canary),
                 "form": "each" if slot == 0 else "runs",
                 "mutant": options.mutant,
                 "settings": {
@@ -101,67 +100,54 @@ def run(options: Options, plan: list[Fault]) -> Evidence:
                     "mode": options.mode,
                     "on_poison": "bury",
                     "batch_size": 200,
-                    "readers": 2 if slot == 2 else 1,
+                    "readers": database.readers if slot == 2 else 1,
                     "retry": {"attempts": 2, "minimum": 0.05},
                     "kafka": {"sasl.username": "chaos", "sasl.password": canary},
                 },
             }
 
-        def launch_side() -> Member:
-            kafka_settings = settings_for(PROTOCOLS[0])
-            of_side = {
-                "store": _secret_url(mongo, canary, side.DATABASE),
-                "proxies": {},
-                "settings": {**side.SETTINGS, "kafka": kafka_settings},
-            }
-            return Member(options.workers, folder, told(0) | of_side)
-
         crew = Crew(options.workers, folder, journals["crew"], told)
         crew.settings = dict(settings_for(first_protocol(plan)))
-        other = side.Side(kafka, mongo.url, journals["side"], launch_side)
-        field = Field(kafka, mongo, crew, proxies, feeder, other, changes, TOPIC, DATABASE)
+        other = None
+        if isinstance(database, MongoDB):
+            of_side = {
+                "store": database.secret_url(canary, side.DATABASE),
+                "proxies": {},
+                "settings": {**side.SETTINGS, "kafka": settings_for(PROTOCOLS[0])},
+            }
+            launch = partial(Member, options.workers, folder, told(0) | of_side)
+            other = side.Side(kafka, database.url, journals["side"], launch)
+        field = Field(
+            kafka, database.server, crew, proxies, feeder, other, changes, TOPIC, DATABASE
+        )
         changes.start()
         snapshots.start()
         try:
             crew.start()
-            other.start()
+            if other:
+                other.start()
             feeder.start()
             _wait_until_claimed(changes)
             Nemesis(field, plan, journals["faults"]).run(options.minutes * 60 * SLACK)
             time.sleep(2.0)
             feeder.stop()
-            mongo.wait_until_healthy()
-            _wait_until_drained(kafka, mongo)
+            database.wait_until_healthy()
+            _wait_until_drained(kafka, database)
         finally:
             crew.dismiss()
-            other.stop()
+            if other:
+                other.stop()
             snapshots.stop()
             changes.stop()
             proxies.stop()
             for journal in journals.values():
                 journal.close()
             shutil.copy(kafka.log, folder / "broker.log")
-        where = Where(kafka.bootstrap_servers, mongo.url, TOPIC, DATABASE, side.DATABASE)
+        side_database = side.DATABASE if other else None
+        where = Where(kafka.bootstrap_servers, database.url, TOPIC, DATABASE, side_database)
         kinds = [fault.kind for fault in plan]
         stock = dict.fromkeys(accounts(), STOCK)
         return gather(where, folder, options.mode, kinds, stock, [canary])
-
-
-def _prepare(mongo: MongoReplicaSet, canary: str) -> None:
-    """Make the collections, the stock, and a user whose password is the canary."""
-    with MongoClient[dict[str, Any]](mongo.url) as client:
-        client[DATABASE].create_collection(OFFSETS)
-        stock = client[DATABASE].get_collection("stock", write_concern=WriteConcern("majority"))
-        stock.insert_many([{"_id": name, "stock": STOCK} for name in accounts()])
-        for name in (EFFECTS, LETTERS):  # not unique: a double is to be seen, not refused
-            client[DATABASE][name].create_index([("topic", 1), ("partition", 1), ("offset", 1)])
-        client[DATABASE].create_collection("counters")
-        client.admin.command("createUser", "chaos", pwd=canary, roles=["root"])
-
-
-def _secret_url(mongo: MongoReplicaSet, canary: str, database: str = DATABASE) -> str:
-    plain = mongo.url_for(database).removeprefix("mongodb://")
-    return f"mongodb://chaos:{canary}@{plain}&authSource=admin&appName={APP_NAME}"
 
 
 def _wait_until_claimed(changes: Changes) -> None:
@@ -169,13 +155,13 @@ def _wait_until_claimed(changes: Changes) -> None:
         raise TimeoutError(f"after 60 s only {dict(changes.epochs)} are claimed")
 
 
-def _wait_until_drained(kafka: KafkaBroker, mongo: MongoReplicaSet) -> None:
+def _wait_until_drained(kafka: KafkaBroker, database: Tried) -> None:
     """Wait until the positions stand behind all that is visible; the checker judges if not."""
     visible = read_topic(kafka.bootstrap_servers, TOPIC)
     ends = {place: messages[-1].offset + 1 for place, messages in visible.items() if messages}
     until = time.monotonic() + DRAIN
     while time.monotonic() < until:
-        positions = read_database(mongo.url, DATABASE)["positions"]
+        positions = read_database(database.url, DATABASE)["positions"]
         if all(positions.get(place, 0) >= end for place, end in ends.items()):
             return
         time.sleep(1.0)

@@ -30,9 +30,15 @@ from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo import MongoStore
 from eoconsumer.stores.mongo.session import MongoSession
 from eoconsumer.stores.mongo.transaction import MongoTransaction
+from eoconsumer.stores.sql import SQLStore
+from eoconsumer.stores.sql.session import SQLSession
+from eoconsumer.stores.sql.transaction import SQLTransaction
 from eoconsumer.telemetry import Events
 from tests.chaos.app import Each, Runs, Transfers
 from tests.chaos.commands import Commands
+from tests.chaos.sql import app as sql
+from tests.chaos.sql.app import Transfers as SQLTransfers
+from tests.chaos.sql.statements import Statements
 
 writing = threading.Lock()
 
@@ -123,6 +129,30 @@ def impatient(seconds: float) -> None:
     Commits.__init__ = init  # type: ignore[method-assign]
 
 
+def passing(transaction: type, session: type) -> None:
+    """Make a store pass all points."""
+    for scope in (transaction, session):
+        pointed(scope, "advance", "advancing", "advanced")
+    pointed(transaction, "commit", "committing", "committed")
+    pointed(session, "positions", "asking", "asked")
+
+
+def on_mongo(told: Mapping[str, Any]) -> tuple[MongoStore, type[Transfers]]:
+    """Return a store that is listened to, and the app."""
+    redirect(told["proxies"])
+    monitoring.register(Commands(say))
+    passing(MongoTransaction, MongoSession)
+    return MongoStore.connect(told["store"]), {"each": Each, "runs": Runs}[told["form"]]
+
+
+def on_sql(told: Mapping[str, Any]) -> tuple[SQLStore, type[SQLTransfers]]:
+    """Return the same for a SQL database; the way through the proxy is in its URL."""
+    passing(SQLTransaction, SQLSession)
+    store = SQLStore.connect(told["store"])
+    Statements(store.engine, say)
+    return store, {"each": sql.Each, "runs": sql.Runs}[told["form"]]
+
+
 class Said(Events):
     """Says what happens inside the consumer."""
 
@@ -162,18 +192,11 @@ def main(told: dict[str, Any]) -> None:
     signal.signal(signal.SIGTERM, lambda *_: orders.ended.set())  # between two runs
     faulthandler.register(signal.SIGUSR1)  # tells where every thread is, into the log
     threading.Thread(target=orders.listen, name="orders", daemon=True).start()
-    redirect(told["proxies"])
-    monitoring.register(Commands(say))
     if told.get("mutant"):
         getattr(import_module("tests.chaos.mutants"), told["mutant"])()
-    for scope in (MongoTransaction, MongoSession):
-        pointed(scope, "advance", "advancing", "advanced")
-    pointed(MongoTransaction, "commit", "committing", "committed")
-    pointed(MongoSession, "positions", "asking", "asked")
+    store, form = (on_mongo if told["store"].startswith("mongodb") else on_sql)(told)
     if "commit_timeout" in told:
         impatient(told["commit_timeout"])
-    form: type[Transfers] = {"each": Each, "runs": Runs}[told["form"]]
-    store = MongoStore.connect(told["store"])
     try:
         while not orders.ended.is_set():
             orders.rejoin.clear()

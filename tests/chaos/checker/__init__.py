@@ -10,7 +10,7 @@ Every check is a function from ``Evidence`` to what it found wrong. Its name is 
 * ``stock``: the sum never changes, and each account is what its transfers make of it;
 * ``snapshot``: in every look during the run, effects and position agreed;
 * ``protocol``: after a claim only the claimer moved the row, and never back;
-* ``concerns``: how MongoDB was asked;
+* ``concerns``: how the database was asked;
 * ``recovery``: progress after each fault;
 * ``canary``: no secret in anything that was written.
 """

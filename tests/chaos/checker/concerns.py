@@ -1,4 +1,4 @@
-"""How MongoDB was asked: from the commands that the workers sent."""
+"""How the database was asked: from the commands and statements that the workers sent."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ from collections.abc import Iterator
 from typing import Any
 
 from tests.chaos.checker.evidence import EXACTLY_ONCE, Evidence
+from tests.chaos.checker.statements import COMMANDS, wrong_statement
 
 OFFSETS = "eoconsumer_offsets"
 ADVANCE = f"{OFFSETS} advance"
@@ -29,6 +30,9 @@ def check_concerns(evidence: Evidence) -> list[str]:
 
 
 def _wrong(shape: dict[str, Any], *, exactly: bool) -> Iterator[str]:
+    if shape["command"] in COMMANDS:
+        yield from wrong_statement(shape, exactly=exactly)
+        return
     if shape["command"] == "commitTransaction":
         yield from _wrong_commit(shape)
         return

@@ -16,10 +16,10 @@ class Where:
     """The servers, and what is looked at on them."""
 
     bootstrap: str
-    mongo_url: str
+    store_url: str
     topic: str
     database: str
-    side_database: str
+    side_database: str | None  # of the topic that has several lives, if there is one
 
 
 def gather(
@@ -31,8 +31,8 @@ def gather(
     canaries: list[str],
 ) -> Evidence:
     """Read topic and database to their ends, and all that was written down."""
-    database = read_database(where.mongo_url, where.database)
-    other = read_database(where.mongo_url, where.side_database)
+    database = read_database(where.store_url, where.database)
+    other = read_database(where.store_url, where.side_database) if where.side_database else {}
     files = sorted(path for path in folder.iterdir() if path.suffix in (".log", ".jsonl"))
     written = {path.name: path.read_text("utf-8", errors="replace") for path in files}
     written |= {name: json.dumps(database[name], default=str) for name in ("effects", "letters")}
@@ -45,7 +45,7 @@ def gather(
         **told,
         initial_stock=initial_stock,
         side_feed=lines([folder / "side.jsonl"]),
-        side_effects=other["effects"],
+        side_effects=other.get("effects", []),
         snapshots=[line for line in snapshots if line["said"] == "snapshot"],
         said=lines([*sorted(folder.glob("worker-*.jsonl")), folder / "crew.jsonl"]),
         planned=list(planned),

@@ -21,6 +21,7 @@ TARGETS = {
     "kill in the handler": 4.0,
     "kill after the offset write": 4.0,
     "kill before the commit's reply": 4.0,
+    "kill after the commit": 4.0,
     "zombie": 4.0,
     "primary kill": 5.0,
 }
@@ -33,6 +34,7 @@ HEAVY = {
     "kill", "kill in the handler", "kill after the offset write", "kill before the commit's reply",
     "zombie", "terminate", "churn", "protocol", "step-down", "no majority", "replies dropped",
     "open transaction", "primary kill", "primary pause", "broker kill", "broker pause",
+    "kill after the commit", "server restart",
 }  # fmt: skip
 
 

@@ -11,6 +11,7 @@ from pymongo import MongoClient, ReadPreference
 from pymongo.read_concern import ReadConcern
 
 from tests.chaos.checker.evidence import Line, Place, Visible
+from tests.chaos.checker.tables import read_tables
 
 OFFSETS = "eoconsumer_offsets"
 LETTERS = "eoconsumer_dead_letters"
@@ -64,7 +65,12 @@ def _visible(message: KafkaMessage) -> Visible:
 
 
 def read_database(url: str, name: str) -> dict[str, Any]:
-    """Read what the majority has: effects, letters, positions, stock."""
+    """Read what is there for good: effects, letters, positions, stock.
+
+    ``name`` is that of a database of MongoDB; of a SQL database the URL says all.
+    """
+    if not url.startswith("mongodb"):
+        return read_tables(url)
     with MongoClient[Line](url) as client:
         database = client.get_database(
             name, read_concern=ReadConcern("majority"), read_preference=ReadPreference.PRIMARY

@@ -6,7 +6,7 @@ import time
 from collections.abc import Callable
 from contextlib import contextmanager
 from dataclasses import dataclass
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, cast
 
 from pymongo import MongoClient
 
@@ -19,6 +19,7 @@ from tests.chaos.side import Side
 
 if TYPE_CHECKING:
     from eoconsumer.servers import KafkaBroker, MongoReplicaSet
+    from eoconsumer.servers.sql import SQLServer
 
 #: Seconds that a member may be silent before Kafka gives its partitions to others.
 SESSION_TIMEOUT = 2.0
@@ -47,14 +48,30 @@ class Field:
     """All that runs."""
 
     kafka: KafkaBroker
-    mongo: MongoReplicaSet
+    store: MongoReplicaSet | SQLServer | None  # SQLite has no server
     crew: Crew
     proxies: Proxies
     feeder: Feeder
-    side: Side
+    other: Side | None
     changes: Changes
     topic: str
     database: str
+
+    @property
+    def mongo(self) -> MongoReplicaSet:
+        """The replica set of a run on MongoDB."""
+        return cast("MongoReplicaSet", self.store)
+
+    @property
+    def sql(self) -> SQLServer:
+        """The server of a run on PostgreSQL or MariaDB."""
+        return cast("SQLServer", self.store)
+
+    @property
+    def side(self) -> Side:
+        """The topic that is destroyed, of a run on MongoDB."""
+        assert self.other is not None
+        return self.other
 
     def owned(self, member: Member) -> dict[Place, int]:
         """Return what a worker has claimed and nobody after it, with the epochs."""

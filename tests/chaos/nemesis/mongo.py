@@ -1,4 +1,4 @@
-"""Faults of the replica set, and of the way to it."""
+"""Faults of the replica set."""
 
 from __future__ import annotations
 
@@ -130,37 +130,6 @@ def _conflicts(field: Field, since: float) -> bool:
     )
 
 
-def replies_dropped(field: Field, fault: Fault) -> Outcome:
-    """What MongoDB answers to a worker is lost for a while; then its connections are cut."""
-    slot = fault.target
-    before = field.proxies.losses(slot)
-    field.proxies.begin(slot, "drop")
-    eventually(lambda: field.proxies.losses(slot) > before, 15)  # a new worker takes a while
-    time.sleep(fault.parameters["seconds"])
-    field.proxies.end(slot, "drop")
-    since = time.monotonic()
-    lost = field.proxies.losses(slot) - before
-    owned = list(field.owned(field.crew[slot]))
-    field.moved(owned, since, 20)
-    return Outcome(lost > 0, since, owned, f"{lost} replies")
-
-
-def connection_reset(field: Field, fault: Fault) -> Outcome:
-    """All connections of a worker to MongoDB are reset."""
-    cut = 0
-
-    def reset() -> bool:
-        nonlocal cut
-        cut = field.proxies.cut(fault.target)
-        return cut > 0
-
-    eventually(reset, 15)  # a new worker takes a while
-    since = time.monotonic()
-    owned = list(field.owned(field.crew[fault.target]))
-    field.moved(owned, since, 20)
-    return Outcome(cut > 0, since, owned, f"{cut} connections")
-
-
 def _fail_command(field: Field, command: str, times: int, how: dict[str, Any]) -> Outcome:
     since = time.monotonic()
     data = {"failCommands": [command], "appName": APP_NAME, **how}
@@ -192,6 +161,4 @@ KINDS = {
     "transient error": transient_error,
     "unknown commit": unknown_commit,
     "write conflict": write_conflict,
-    "replies dropped": replies_dropped,
-    "connection reset": connection_reset,
 }

@@ -7,11 +7,18 @@ import time
 import traceback
 
 from tests.chaos.journal import Journal
-from tests.chaos.nemesis import kafka, mongo, side, workers
+from tests.chaos.nemesis import kafka, mongo, network, side, sql, workers
 from tests.chaos.nemesis.field import Bring, Field, Outcome
 from tests.chaos.plan import KINDS, LANES, Fault
 
-BRING: dict[str, Bring] = {**workers.KINDS, **mongo.KINDS, **kafka.KINDS, **side.KINDS}
+BRING: dict[str, Bring] = {
+    **workers.KINDS,
+    **mongo.KINDS,
+    **sql.KINDS,
+    **network.KINDS,
+    **kafka.KINDS,
+    **side.KINDS,
+}
 
 STALLED = 150.0  # seconds
 

@@ -10,20 +10,24 @@ from tests.chaos.nemesis.field import SESSION_TIMEOUT, Field, Outcome
 from tests.chaos.plan import Fault
 
 POINT_SECONDS = 15.0  # a worker under load passes every point within it
-HOOKS = {"kill in the handler": "written", "kill after the offset write": "advanced"}
+HOOKS = {
+    "kill in the handler": "written",
+    "kill after the offset write": "advanced",
+    "kill after the commit": "committed",
+}
 
 
 def kill(field: Field, fault: Fault) -> Outcome:
     """``kill -9`` at any moment."""
-    member = _working(field, fault)
+    member = working(field, fault)
     owned = field.owned(member)
     since = member.signal(signal.SIGKILL)
     return _after_death(field, member, owned, since)
 
 
 def kill_at_point(field: Field, fault: Fault) -> Outcome:
-    """``kill -9`` in the handler between two writes, or when the offset was written."""
-    member = _working(field, fault)
+    """``kill -9`` in the handler, when the offset was written, or right after the commit."""
+    member = working(field, fault)
     owned = field.owned(member)
     line = _at_point(member, HOOKS[fault.kind], "kill")
     if line is None:
@@ -33,11 +37,11 @@ def kill_at_point(field: Field, fault: Fault) -> Outcome:
 
 def kill_before_reply(field: Field, fault: Fault) -> Outcome:
     """``kill -9`` when the commit was sent and answered, and the answer not yet received."""
-    member = _working(field, fault)
+    member = working(field, fault)
     owned = field.owned(member)
     losses = field.proxies.losses(member.slot)
     field.proxies.begin(member.slot, "hold commits")
-    held = _wait_for_loss(field, member.slot, losses)
+    held = wait_for_loss(field, member.slot, losses)
     since = member.signal(signal.SIGKILL)
     member.wait_until_gone(5)
     field.proxies.end(member.slot, "hold commits")
@@ -48,7 +52,7 @@ def kill_before_reply(field: Field, fault: Fault) -> Outcome:
 
 def zombie(field: Field, fault: Fault) -> Outcome:
     """Stop a worker at a point, until others have its partitions; then let it go on."""
-    member = _working(field, fault)
+    member = working(field, fault)
     owned = field.owned(member)
     line = _at_point(member, fault.parameters["point"], "stop")
     if line is None:
@@ -65,7 +69,7 @@ def zombie(field: Field, fault: Fault) -> Outcome:
 
 def terminate(field: Field, fault: Fault) -> Outcome:
     """SIGTERM: the worker drains, leaves and ends with 0; a new one is started."""
-    member = _working(field, fault)
+    member = working(field, fault)
     owned = field.owned(member)
     since = member.signal(signal.SIGTERM)
     ended = member.wait_until_gone(30) and member.code == 0
@@ -75,7 +79,7 @@ def terminate(field: Field, fault: Fault) -> Outcome:
 
 def churn(field: Field, fault: Fault) -> Outcome:
     """A member leaves the group and joins again."""
-    member = _working(field, fault)
+    member = working(field, fault)
     owned = field.owned(member)
     since = time.monotonic()
     member.tell(rejoin=1)
@@ -97,7 +101,7 @@ def protocol(field: Field, fault: Fault) -> Outcome:
 
 def clock_jump(field: Field, fault: Fault) -> Outcome:
     """The worker's wall clock jumps (``time.time`` of its process)."""
-    member = _working(field, fault)
+    member = working(field, fault)
     since = time.monotonic()
     member.tell(clock=fault.parameters["seconds"])
     line = member.wait_for("clock", since, 10)
@@ -115,7 +119,7 @@ def settings_for(protocol: str) -> dict[str, object]:
     }
 
 
-def _working(field: Field, fault: Fault) -> Member:
+def working(field: Field, fault: Fault) -> Member:
     """Return the target, once it has partitions; else another that has some."""
     until = time.monotonic() + 15
     while time.monotonic() < until:
@@ -137,7 +141,8 @@ def _at_point(member: Member, point: str, do: str) -> Line | None:
     return line
 
 
-def _wait_for_loss(field: Field, slot: int, before: int) -> bool:
+def wait_for_loss(field: Field, slot: int, before: int) -> bool:
+    """Wait until a worker has lost more replies than ``before``; False if it did not."""
     until = time.monotonic() + POINT_SECONDS
     while field.proxies.losses(slot) == before:
         if time.monotonic() > until:
@@ -158,6 +163,7 @@ KINDS = {
     "kill": kill,
     "kill in the handler": kill_at_point,
     "kill after the offset write": kill_at_point,
+    "kill after the commit": kill_at_point,
     "kill before the commit's reply": kill_before_reply,
     "zombie": zombie,
     "terminate": terminate,
