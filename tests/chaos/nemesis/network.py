@@ -17,21 +17,20 @@ def lost_commit_reply(field: Field, fault: Fault) -> Outcome:
 
     Until it was the commit of a batch, about which the worker is in doubt; claims commit as well.
     """
-    member = working(field, fault)
-    owned = list(field.owned(member))
-    lost, decided, since = 0, None, time.monotonic()
-    while decided is None and lost < TRIES:
+    tries, decided = 0, None
+    owned, since = [], time.monotonic()
+    while decided is None and tries < TRIES:
+        tries += 1
+        member = working(field, fault)
+        owned = list(field.owned(member))
         losses, begun = field.proxies.losses(member.slot), time.monotonic()
         field.proxies.begin(member.slot, "hold commits")
-        held = wait_for_loss(field, member.slot, losses)
+        wait_for_loss(field, member.slot, losses)
         field.proxies.end(member.slot, "hold commits")
         since = time.monotonic()
-        if not held:
-            break
-        lost += 1
         decided = member.wait_for("in doubt", begun, DOUBT)
     field.moved(owned, since, 20)
-    note = f"committed: {decided['committed']}" if decided else f"{lost} lost, it was in no doubt"
+    note = f"committed: {decided['committed']}" if decided else "it was in no doubt"
     return Outcome(decided is not None, since, owned, note)
 
 
