@@ -17,8 +17,8 @@ from tests.chaos.run import Options, commit, run
 SEED = 7
 #: What each has to stand in the short time that the suite has for it: minutes, and kinds.
 SHORT = {
-    "postgresql": (0.2, ["lost commit reply", "zombie", "server restart"]),
-    "sqlite": (0.2, ["kill after the offset write", "kill after the commit", "poison"]),
+    "postgresql": (0.15, ["lost commit reply", "zombie", "server restart"]),
+    "sqlite": (0.11, ["kill after the offset write", "kill after the commit", "poison"]),
 }
 #: As in ``test_run.py``: a fault that chance kept from its effect may have one more run.
 RUNS = 2
