@@ -69,8 +69,3 @@ class Database(Protocol):
 
     def roles(self, database: str) -> str:
         """Return statements that make a user who may do what the store does, and no more."""
-
-
-def key_columns(table: Table) -> list[str]:
-    """Return the names of the primary key's columns."""
-    return [column.name for column in table.primary_key]

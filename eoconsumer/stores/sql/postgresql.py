@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, Select, Table, func, text
-from sqlalchemy.dialects.postgresql import insert
+from sqlalchemy import ColumnElement, Connection, Select, Table, func, text
+from sqlalchemy.dialects.postgresql import Insert, insert
 
 from eoconsumer.errors import ConfigurationError
-from eoconsumer.stores.sql.database import CLAIM_SECONDS, Settle, key_columns
+from eoconsumer.stores.sql.database import CLAIM_SECONDS
+from eoconsumer.stores.sql.on_conflict import OnConflict
 from eoconsumer.stores.sql.tables import metadata
 
 #: How long a handler's statement waits for a lock, where the user has set no ``lock_timeout``:
@@ -20,7 +21,7 @@ OLDEST = 120_000
 SCHEMA_LOCK = 0x656F636F6E73756D  # "eoconsum"
 
 
-class PostgreSQL:
+class PostgreSQL(OnConflict):
     """PostgreSQL 12 or newer."""
 
     ends_sessions = True
@@ -67,20 +68,9 @@ class PostgreSQL:
         """Lock with NOWAIT or SKIP LOCKED."""
         return rows.with_for_update(nowait=not skip, skip_locked=skip)
 
-    def insert_new(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> Insert:
-        """Insert, or do nothing."""
-        return insert(table).values(rows).on_conflict_do_nothing()
-
-    def insert_or(
-        self, table: Table, rows: Sequence[Mapping[str, Any]], settle: Mapping[str, Settle]
-    ) -> Insert:
-        """Insert, or update on a conflict of the primary key."""
-        statement = insert(table).values(rows)
-        new = statement.excluded
-        return statement.on_conflict_do_update(
-            index_elements=key_columns(table),
-            set_={name: value(new[name]) for name, value in settle.items()},
-        )
+    def insert_into(self, table: Table) -> Insert:
+        """Return an insert of this dialect."""
+        return insert(table)
 
     def last(self, text: ColumnElement[str], length: int) -> ColumnElement[str]:
         """Return the end of ``text``."""

@@ -23,12 +23,38 @@ from eoconsumer.stores.sql.transaction import SQLTransaction
 from eoconsumer.stores.sql.writes import Write
 
 
-class AsyncSQLSession:
+class AsyncSQLScope:
+    """What transactions and sessions have in common."""
+
+    _blocking: SQLSession | SQLTransaction
+
+    async def write(self, statements: Sequence[Write]) -> None:
+        """Send writes, in a transaction of their own where none is open; see the protocol."""
+        await greenlet_spawn(self._blocking.write, statements)
+
+    async def advance(self, moves: Sequence[Move]) -> None:
+        """Write the positions."""
+        await greenlet_spawn(self._blocking.advance, moves)
+
+    async def bury(self, letters: Sequence[DeadLetter]) -> None:
+        """Write dead letters, and in a transaction what they hold."""
+        await greenlet_spawn(self._blocking.bury, letters)
+
+    async def remove(self, letter: Letter) -> None:
+        """Remove a dead letter."""
+        await greenlet_spawn(self._blocking.remove, letter)
+
+    async def note_applied(self, lines: Sequence[Applied]) -> None:
+        """Write lines of the applied-log."""
+        await greenlet_spawn(self._blocking.note_applied, lines)
+
+
+class AsyncSQLSession(AsyncSQLScope):
     """What ``SQLSession`` is to threads, for asyncio."""
 
     def __init__(self, blocking: SQLSession) -> None:
         """Run ``blocking`` in greenlets; its engine has to be one of asyncio."""
-        self._blocking = blocking
+        self._blocking: SQLSession = blocking
 
     @property
     def session(self) -> AsyncSession:
@@ -55,29 +81,9 @@ class AsyncSQLSession:
         """Note that rows which are still ours have no live owner any more."""
         await greenlet_spawn(self._blocking.release, moves)
 
-    async def write(self, statements: Sequence[Write]) -> None:
-        """Send writes in a transaction of their own; see the protocol."""
-        await greenlet_spawn(self._blocking.write, statements)
-
-    async def advance(self, moves: Sequence[Move]) -> None:
-        """Write the positions on their own."""
-        await greenlet_spawn(self._blocking.advance, moves)
-
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Write dead letters."""
-        await greenlet_spawn(self._blocking.bury, letters)
-
-    async def remove(self, letter: Letter) -> None:
-        """Remove a dead letter."""
-        await greenlet_spawn(self._blocking.remove, letter)
-
     async def note_failure(self, letter: Letter, error: BaseException) -> None:
         """Note one more attempt of a dead letter, and its error."""
         await greenlet_spawn(self._blocking.note_failure, letter, error)
-
-    async def note_applied(self, lines: Sequence[Applied]) -> None:
-        """Write lines of the applied-log."""
-        await greenlet_spawn(self._blocking.note_applied, lines)
 
     async def transaction(self) -> AsyncSQLTransaction:
         """Open a transaction."""
@@ -100,12 +106,12 @@ class AsyncSQLSession:
         await greenlet_spawn(self._blocking.close)
 
 
-class AsyncSQLTransaction:
+class AsyncSQLTransaction(AsyncSQLScope):
     """What ``SQLTransaction`` is to threads, for asyncio."""
 
     def __init__(self, blocking: SQLTransaction) -> None:
         """Run ``blocking``, which has begun, in greenlets."""
-        self._blocking = blocking
+        self._blocking: SQLTransaction = blocking
         self._session = awaited(blocking.session)
 
     @property
@@ -113,29 +119,9 @@ class AsyncSQLTransaction:
         """The session of SQLAlchemy, on the connection on which the transaction is open."""
         return self._session
 
-    async def write(self, statements: Sequence[Write]) -> None:
-        """Send writes; see the protocol."""
-        await greenlet_spawn(self._blocking.write, statements)
-
-    async def advance(self, moves: Sequence[Move]) -> None:
-        """Move the positions."""
-        await greenlet_spawn(self._blocking.advance, moves)
-
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """Write dead letters that become visible with the positions, and what they hold."""
-        await greenlet_spawn(self._blocking.bury, letters)
-
-    async def remove(self, letter: Letter) -> None:
-        """Remove a dead letter, together with what its handler writes."""
-        await greenlet_spawn(self._blocking.remove, letter)
-
     async def lift(self, key: MessageKey) -> bool:
         """End the quarantine of ``key`` if nothing of it is left."""
         return await greenlet_spawn(self._blocking.lift, key)
-
-    async def note_applied(self, lines: Sequence[Applied]) -> None:
-        """Write lines of the applied-log that become visible with the positions."""
-        await greenlet_spawn(self._blocking.note_applied, lines)
 
     async def commit(self) -> None:
         """Commit; after ``CommitInDoubt`` a further call finds out whether it happened."""

@@ -3,22 +3,23 @@
 from __future__ import annotations
 
 import sqlite3
-from collections.abc import Callable, Iterator, Mapping, Sequence
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
-from sqlalchemy import ColumnElement, Connection, Insert, Select, Table, func
-from sqlalchemy.dialects.sqlite import insert
+from sqlalchemy import ColumnElement, Connection, Select, Table, func
+from sqlalchemy.dialects.sqlite import Insert, insert
 
 from eoconsumer.errors import ConfigurationError
-from eoconsumer.stores.sql.database import CLAIM_SECONDS, Settle, key_columns
+from eoconsumer.stores.sql.database import CLAIM_SECONDS
+from eoconsumer.stores.sql.on_conflict import OnConflict
 
 #: How long a transaction waits until the one before it is over.
 BUSY_SECONDS = 5
 OLDEST = (3, 35, 0)
 
 
-class SQLite:
+class SQLite(OnConflict):
     """SQLite 3.35 or newer, in a file.
 
     Nobody can be thrown out: a process that was stopped in a transaction holds up all others until
@@ -57,20 +58,9 @@ class SQLite:
         """Who has begun is the only one who writes."""
         return rows
 
-    def insert_new(self, table: Table, rows: Sequence[Mapping[str, Any]]) -> Insert:
-        """Insert, or do nothing."""
-        return insert(table).values(rows).on_conflict_do_nothing()
-
-    def insert_or(
-        self, table: Table, rows: Sequence[Mapping[str, Any]], settle: Mapping[str, Settle]
-    ) -> Insert:
-        """Insert, or update on a conflict of the primary key."""
-        statement = insert(table).values(rows)
-        new = statement.excluded
-        return statement.on_conflict_do_update(
-            index_elements=key_columns(table),
-            set_={name: value(new[name]) for name, value in settle.items()},
-        )
+    def insert_into(self, table: Table) -> Insert:
+        """Return an insert of this dialect."""
+        return insert(table)
 
     def last(self, text: ColumnElement[str], length: int) -> ColumnElement[str]:
         """Return the end of ``text``."""
