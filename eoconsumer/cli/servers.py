@@ -21,14 +21,7 @@ def servers(
 
     Raises ``ConfigurationError`` where a server cannot be started.
     """
-    fetching = logging.getLogger("eoconsumer.servers.jars")
-    told = _Told(say)
-    fetching.addHandler(told)
-    fetching.setLevel(logging.INFO)
-    try:
-        kafka_jars()
-    finally:
-        fetching.removeHandler(told)
+    _fetch(say)
     say("Starting a Kafka broker and a MongoDB replica set of three nodes")
     kafka, mongo = KafkaBroker(settings=broker), MongoReplicaSet()
     with ExitStack() as stack:
@@ -39,6 +32,27 @@ def servers(
         for started in [threads.submit(kafka.start), threads.submit(mongo.start)]:
             started.result()
         yield kafka, mongo
+
+
+@contextmanager
+def broker_alone(say: Callable[[str], None]) -> Iterator[KafkaBroker]:
+    """Start a broker and no database; otherwise as ``servers``."""
+    _fetch(say)
+    say("Starting a Kafka broker, and no database server")
+    with KafkaBroker() as kafka:
+        yield kafka
+
+
+def _fetch(say: Callable[[str], None]) -> None:
+    """Fetch Kafka's jars, if they are not there yet, and say so."""
+    fetching = logging.getLogger("eoconsumer.servers.jars")
+    told = _Told(say)
+    fetching.addHandler(told)
+    fetching.setLevel(logging.INFO)
+    try:
+        kafka_jars()
+    finally:
+        fetching.removeHandler(told)
 
 
 class _Told(logging.Handler):

@@ -9,14 +9,13 @@ from typing import Annotated
 
 import typer
 from confluent_kafka import KafkaException
-from pymongo.errors import PyMongoError
 
 from eoconsumer.errors import ConfigurationError, EOConsumerError
 
-from .books import Books, connect
 from .check import check as check_books
 from .crash import CrashPlan, CrashPoint
 from .generate import documents, ensure_topic, paced, produce
+from .opening import database_errors, open_books
 from .watch import Watch, percentiles
 from .worker import RunMode, work
 
@@ -25,7 +24,7 @@ DISAGREE, CONFIGURATION = 3, 78  # exit codes
 app = typer.Typer(help="A stock ledger fed from Kafka.", no_args_is_help=True, add_completion=False)
 
 Bootstrap = Annotated[str, typer.Option("-b", "--bootstrap", help="Kafka's bootstrap servers.")]
-StoreUrl = Annotated[str, typer.Option("--store", help="MongoDB URL with a database's name.")]
+StoreUrl = Annotated[str, typer.Option("--store", help="URL of a database, with its name.")]
 Topic = Annotated[str, typer.Option(help="The topic of the documents.")]
 Group = Annotated[str, typer.Option(help="The consumer group.")]
 Progress = Annotated[bool, typer.Option("--progress", help="Print progress as JSON lines.")]
@@ -103,7 +102,7 @@ def run(
 @app.command()
 def rebuild(store: StoreUrl = STORE, topic: Topic = TOPIC) -> None:
     """Recompute current stock and weighted cost from the ledger."""
-    books = Books(connect(store))
+    books = open_books(store)
     books.setup()
     different = books.rebuild(topic)
     total = len(books.derived().stock)
@@ -120,7 +119,7 @@ def check(
     latencies: Latencies = None,
 ) -> None:
     """Say whether ledger, stock, cost and topic agree; exit 3 if they do not."""
-    report = check_books(Books(connect(store)), bootstrap, topic, group)
+    report = check_books(open_books(store), bootstrap, topic, group)
     if as_json:
         p50, p99 = (latencies and percentiles(latencies)) or (None, None)
         print(json.dumps(report.figures() | {"p50_ms": p50, "p99_ms": p99}))
@@ -133,7 +132,9 @@ def main() -> None:
     """Run the command line; what a user can mend is one line, not a stack trace."""
     try:
         app()
-    except (EOConsumerError, KafkaException, PyMongoError) as error:
+    except Exception as error:
+        if not isinstance(error, (EOConsumerError, KafkaException, *database_errors())):
+            raise
         print(f"stock_ledger: stopped: {error}", file=sys.stderr)
         raise SystemExit(CONFIGURATION if isinstance(error, ConfigurationError) else 1) from None
 

@@ -12,9 +12,9 @@ from collections.abc import Callable, Mapping
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-from .books import Books
 from .documents import BizDoc
 from .ledger import Source, expand
+from .opening import AnyBooks
 from .watch import Done, Watch
 
 _BATCH = 500
@@ -22,7 +22,7 @@ _BATCH = 500
 
 def run(
     bootstrap: str,
-    books: Books,
+    books: AnyBooks,
     topic: str,
     group: str,
     *,
@@ -76,7 +76,7 @@ def _all_ended(consumer: Consumer, ended: set[int]) -> bool:
     return bool(assigned) and ended >= {each.partition for each in assigned}
 
 
-def _handle(books: Books, messages: list[Message], watch: Watch) -> None:
+def _handle(books: AnyBooks, messages: list[Message], watch: Watch) -> None:
     now, entries, done = time.time_ns(), [], []
     first: dict[tuple[str, int], int] = {}
     for message in messages:

@@ -6,14 +6,12 @@ import time
 from collections.abc import Sequence
 from typing import Any
 
-from pymongo.client_session import ClientSession
-
 from eoconsumer import Consumer, Message, Mode
-from eoconsumer.stores.mongo import MongoStore
+from eoconsumer.protocols import Store
 
-from .books import Books
 from .documents import BizDoc
 from .ledger import Entries, Source, expand
+from .opening import books_of
 from .watch import Done, Watch
 
 
@@ -25,17 +23,17 @@ class StockLedger(Consumer):
     mode = Mode.EXACTLY_ONCE
     value_type = BizDoc
 
-    def __init__(self, bootstrap_servers: str, store: MongoStore, **settings: Any) -> None:
+    def __init__(self, bootstrap_servers: str, store: Store[Any], **settings: Any) -> None:
         """Consume from `bootstrap_servers` into `store`; `settings` are those of `Consumer`."""
         super().__init__(bootstrap_servers, store, **settings)
-        self.books = Books(store.database)
+        self.books = books_of(store)
 
-    def handle_batch(self, messages: Sequence[Message[BizDoc]], session: ClientSession) -> None:
+    def handle_batch(self, messages: Sequence[Message[BizDoc]], session: Any) -> None:
         """Write all rows of all documents; with the session, so they join the transaction."""
         now = time.time_ns()
         self.write([expand(each.value, _source(each), now) for each in messages], session)
 
-    def write(self, entries: list[Entries], session: ClientSession) -> None:
+    def write(self, entries: list[Entries], session: Any) -> None:
         """Store what the documents expanded into."""
         self.books.write(entries, session)
 
@@ -59,7 +57,7 @@ class WatchedStockLedger(StockLedger):
     """The same under the eyes of the demo; it changes nothing in what is written, or how."""
 
     def __init__(
-        self, bootstrap_servers: str, store: MongoStore, watch: Watch, **settings: Any
+        self, bootstrap_servers: str, store: Store[Any], watch: Watch, **settings: Any
     ) -> None:
         """Let `watch` see, and end, the work."""
         super().__init__(bootstrap_servers, store, **settings)
@@ -70,7 +68,7 @@ class WatchedStockLedger(StockLedger):
         self.watch.assigned()
         super().on_assigned(partitions)
 
-    def write(self, entries: list[Entries], session: ClientSession) -> None:
+    def write(self, entries: list[Entries], session: Any) -> None:
         """Store the rows, or die in the middle of them."""
         for piece in self.watch.pieces(entries):
             super().write(piece, session)

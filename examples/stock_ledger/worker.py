@@ -8,12 +8,12 @@ from collections.abc import Mapping
 from enum import StrEnum
 
 from eoconsumer import Consumer
-from eoconsumer.stores.mongo import MongoStore
+from eoconsumer.stores import open_store
 from eoconsumer.telemetry import Snapshot
 
 from . import autocommit
-from .books import Books
 from .consumer import WatchedStockLedger
+from .opening import books_of
 from .topic import TopicReader
 from .watch import Watch
 
@@ -42,10 +42,10 @@ def work(
     """Work until SIGINT or SIGTERM; with `until_end` also end where the topic ends now.
 
     `readers` are threads (auto-commit has one); `kafka` are settings for librdkafka. Raises what
-    `Consumer.run` raises; with auto-commit `KafkaException` and `PyMongoError`.
+    `Consumer.run` raises; with auto-commit `KafkaException` and what the driver raises.
     """
-    store = MongoStore.connect(store_url)
-    books = Books(store.database)
+    store = open_store(store_url)
+    books = books_of(store)
     books.setup()
     if mode is RunMode.AUTO_COMMIT:
         stopped = threading.Event()

@@ -18,10 +18,11 @@ TIMEOUT = 300.0  # seconds; the machine may be busy
 
 @pytest.mark.slow
 @pytest.mark.requirement("S3-01", "S3-26")
-def test_only_exactly_once_loses_nothing_and_duplicates_nothing(tmp_path: Path) -> None:
+@pytest.mark.parametrize("store", ["mongodb", "sqlite"])
+def test_only_exactly_once_loses_nothing_and_duplicates_nothing(tmp_path: Path, store: str) -> None:
     figures = tmp_path / "figures.json"
     done = subprocess.run(
-        [*DEMO, "--documents", "4000", "--seed", "3", "--json", str(figures)],
+        [*DEMO, "--store", store, "--documents", "4000", "--seed", "3", "--json", str(figures)],
         capture_output=True,
         text=True,
         timeout=TIMEOUT,

@@ -1,4 +1,4 @@
-"""The stock ledger on a real broker and a real replica set."""
+"""The stock ledger on a real broker and real databases."""
 
 import json
 import os
@@ -12,11 +12,14 @@ from typing import Any
 from uuid import uuid4
 
 import pytest
-from stock_ledger.books import Books, connect
+from pymongo import MongoClient
+from sqlalchemy import create_engine, text
+from stock_ledger.books import connect
 from stock_ledger.check import check
 from stock_ledger.documents import BizDoc
 from stock_ledger.generate import documents, produce
 from stock_ledger.ledger import Entries, Source, expand
+from stock_ledger.opening import AnyBooks, open_books
 from stock_ledger.topic import TopicReader
 
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
@@ -26,6 +29,9 @@ pytestmark = pytest.mark.slow
 
 EXAMPLES = Path(__file__).parents[2] / "examples"
 COUNT = 300
+everywhere = pytest.mark.parametrize(
+    "url", ["mongodb", "postgres_server", "mariadb_server", "sqlite"], indirect=True
+)
 
 
 @pytest.fixture(scope="module")
@@ -34,18 +40,30 @@ def bootstrap(kafka_broker: KafkaBroker) -> str:
 
 
 @pytest.fixture
-def url(mongo_replica_set: MongoReplicaSet) -> str:
-    return mongo_replica_set.url_for(f"ledger_{uuid4().hex[:12]}")
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """The URL of an empty database: in MongoDB, or where the test is marked so."""
+    kind, name = getattr(request, "param", "mongodb"), f"ledger_{uuid4().hex[:12]}"
+    if kind == "sqlite":
+        yield f"sqlite:///{tmp_path}/{name}.db"
+    elif kind == "mongodb":
+        replica_set: MongoReplicaSet = request.getfixturevalue("mongo_replica_set")
+        yield replica_set.url_for(name)
+        with MongoClient[Any](replica_set.url) as client:
+            client.drop_database(name)
+    else:
+        server = request.getfixturevalue(kind)
+        engine = create_engine(server.url, isolation_level="AUTOCOMMIT")
+        with engine.connect() as connection:
+            connection.execute(text(f"CREATE DATABASE {name}"))
+        engine.dispose()
+        yield server.url_for(name)
 
 
 @pytest.fixture
-def books(url: str) -> Iterator[Books]:
-    database = connect(url)
-    opened = Books(database)
+def books(url: str) -> AnyBooks:
+    opened = open_books(url)
     opened.setup()
-    yield opened
-    database.client.drop_database(database.name)
-    database.client.close()
+    return opened
 
 
 @pytest.fixture
@@ -70,14 +88,15 @@ def work_of(bootstrap: str, topic: str) -> dict[int, list[Entries]]:
         }
 
 
-def keep(books: Books, work: dict[int, list[Entries]]) -> None:
+def keep(books: AnyBooks, work: dict[int, list[Entries]]) -> None:
     for partition, entries in work.items():
         books.write(entries)
         books.catch_up(entries[0].ledger[0]["topic"], partition)
 
 
+@everywhere
 def test_check_agrees_when_every_document_was_written_once(
-    books: Books, bootstrap: str, filled: str
+    books: AnyBooks, bootstrap: str, filled: str
 ) -> None:
     keep(books, work_of(bootstrap, filled))
     report = check(books, bootstrap, filled, group="none")
@@ -112,6 +131,7 @@ def falsify(work: list[Entries]) -> None:
     work[10].ledger[0]["quantity"] += 1
 
 
+@everywhere
 @pytest.mark.parametrize(
     ("harm", "found"),
     [
@@ -124,7 +144,7 @@ def falsify(work: list[Entries]) -> None:
     ],
 )
 def test_check_names_what_is_wrong_with_the_ledger(
-    books: Books,
+    books: AnyBooks,
     bootstrap: str,
     filled: str,
     harm: Callable[[list[Entries]], None],
@@ -139,8 +159,9 @@ def test_check_names_what_is_wrong_with_the_ledger(
     assert report.follows_ledger
 
 
+@everywhere
 def test_check_sees_stages_that_lag_and_rebuild_brings_them_up(
-    books: Books, bootstrap: str, filled: str
+    books: AnyBooks, bootstrap: str, filled: str
 ) -> None:
     for entries in work_of(bootstrap, filled).values():
         books.write(entries)
@@ -150,9 +171,10 @@ def test_check_sees_stages_that_lag_and_rebuild_brings_them_up(
     assert check(books, bootstrap, filled, group="none").agree
 
 
+@everywhere
 @pytest.mark.requirement("S3-23")
 def test_a_rebuild_gives_the_values_that_the_stages_reached_step_by_step(
-    books: Books, bootstrap: str, filled: str
+    books: AnyBooks, bootstrap: str, filled: str
 ) -> None:
     for partition, entries in work_of(bootstrap, filled).items():
         for start in range(0, len(entries), 17):
@@ -162,9 +184,10 @@ def test_a_rebuild_gives_the_values_that_the_stages_reached_step_by_step(
     assert books.rebuild(filled) == 0
 
 
+@everywhere
 @pytest.mark.requirement("S3-23")
 def test_a_stage_that_a_crash_missed_is_made_up_by_the_next(
-    books: Books, bootstrap: str, filled: str
+    books: AnyBooks, bootstrap: str, filled: str
 ) -> None:
     entries = work_of(bootstrap, filled)[0]
     books.write(entries[:20])
@@ -173,8 +196,9 @@ def test_a_stage_that_a_crash_missed_is_made_up_by_the_next(
     assert books.rebuild(filled) == 0
 
 
+@everywhere
 def test_the_stages_follow_a_ledger_in_which_messages_came_again(
-    books: Books, bootstrap: str, filled: str
+    books: AnyBooks, bootstrap: str, filled: str
 ) -> None:
     for start, end in ((0, 40), (25, 60)):
         books.write(work_of(bootstrap, filled)[0][start:end])
@@ -182,8 +206,9 @@ def test_the_stages_follow_a_ledger_in_which_messages_came_again(
     assert books.rebuild(filled) == 0
 
 
+@everywhere
 def test_stages_of_two_workers_at_once_fold_no_row_twice(
-    books: Books, bootstrap: str, filled: str
+    books: AnyBooks, bootstrap: str, filled: str
 ) -> None:
     books.write(work_of(bootstrap, filled)[0])
     with ThreadPoolExecutor(4) as pool:
@@ -193,7 +218,7 @@ def test_stages_of_two_workers_at_once_fold_no_row_twice(
 
 @pytest.mark.requirement("S3-23")
 def test_stages_that_a_killed_worker_left_open_do_not_hold_up_the_next(
-    books: Books, url: str, bootstrap: str, filled: str
+    books: AnyBooks, url: str, bootstrap: str, filled: str
 ) -> None:
     keep(books, work_of(bootstrap, filled))
     database = connect(url)
@@ -279,7 +304,8 @@ def test_exactly_once_leaves_ledger_stock_cost_and_topic_in_agreement(shop: Shop
     assert "; 0 came out different" in shop.rebuild()
 
 
-@pytest.mark.requirement("S3-21", "S3-23", "S3-26")
+@pytest.mark.parametrize("url", ["mongodb", "postgres_server", "sqlite"], indirect=True)
+@pytest.mark.requirement("S3-21", "S3-23", "S3-26", "N14")
 def test_exactly_once_loses_and_doubles_nothing_when_it_is_killed(shop: Shop) -> None:
     assert shop.run("exactly-once", *CRASHES) == len(CRASHES)
     code, report = shop.check()

@@ -7,7 +7,7 @@ import signal
 import statistics
 import tempfile
 import time
-from collections.abc import Coroutine, Iterator
+from collections.abc import Callable, Coroutine, Iterator
 from contextlib import AsyncExitStack, contextmanager
 from pathlib import Path
 from typing import Any, TypeVar
@@ -27,13 +27,17 @@ from eoconsumer.cli.demo.plan import (
 from eoconsumer.cli.demo.view import View
 from eoconsumer.cli.examples import Feed, Process
 from eoconsumer.errors import EOConsumerError
-from eoconsumer.servers import KafkaBroker, MongoReplicaSet
+from eoconsumer.servers import KafkaBroker
 
 T = TypeVar("T")
 
 
-def try_all(plan: Plan, kafka: KafkaBroker, mongo: MongoReplicaSet, view: View) -> list[Outcome]:
+def try_all(
+    plan: Plan, kafka: KafkaBroker, url_for: Callable[[str], str], view: View
+) -> list[Outcome]:
     """Do to all modes what ``plan`` says and return what became of them, in the order of ``MODES``.
+
+    ``url_for`` gives the URL of a database by its name.
 
     Raises ``EOConsumerError`` when a process ends otherwise than planned, and
     ``KeyboardInterrupt`` for SIGINT and SIGTERM; no process is left in any case.
@@ -42,7 +46,7 @@ def try_all(plan: Plan, kafka: KafkaBroker, mongo: MongoReplicaSet, view: View) 
         kafka.create_topic(TOPIC, PARTITIONS)
         servers = kafka.bootstrap_servers
         trials = [
-            Trial(plan, Ledger(mode, servers, TOPIC, mongo.url_for(mode)), Path(folder, mode), view)
+            Trial(plan, Ledger(mode, servers, TOPIC, url_for(mode)), Path(folder, mode), view)
             for mode in MODES
         ]
         return asyncio.run(_try(trials, Feed(servers, TOPIC, plan.seed), plan, view))
