@@ -36,6 +36,8 @@ Callback = Callable[[list[TopicPartition]], None]
 
 #: How long to wait for the end of a rebalance that a leaving member is part of.
 LEAVE_SECONDS = 5.0
+#: How long a client that lost its place in the group may look for another where Kafka answers.
+OUTSIDE_SECONDS = 30.0
 #: How long to ask again for a commit that a rebalance has refused.
 REBALANCE_SECONDS = 2.0
 _REBALANCES = {
@@ -54,6 +56,7 @@ class KafkaSource:
         self._stays = is_broker_side(settings) or "group.instance.id" in settings
         self._paused: set[TopicPartition] = set()
         self._in_callback = False
+        self._outside_since: float | None = None  # lost its place in the group, and has no other
         self._said: dict[int, float] = {}
         self._ended: KafkaError | None = None
         self._user_error = settings.get("error_cb")
@@ -78,6 +81,7 @@ class KafkaSource:
         ) -> Callable[[Consumer, list[KafkaPartition]], None]:
             def call(_: Consumer, partitions: list[KafkaPartition]) -> None:
                 self._in_callback = True
+                self._outside_since = time.monotonic() if callback is lost else None
                 try:
                     callback([TopicPartition(p.topic, p.partition) for p in partitions])
                 finally:
@@ -102,6 +106,7 @@ class KafkaSource:
         """
         if self._ended is not None:
             raise _fatal(self._ended)
+        self._must_be_in_the_group()
         try:
             got = self._client.consume(messages, 0)
             if not got and seconds > 0:
@@ -121,6 +126,26 @@ class KafkaSource:
                         raise judged
             got = [m for m in got if m.error() is None]
         return cast(list[RawMessage], got)
+
+    def _must_be_in_the_group(self) -> None:
+        """Raise ``BrokerError``, for another client, where this one has not found back.
+
+        Seen with librdkafka 2.16: 1. the broker dies, 2. the session times out, 3. the broker is
+        back, and the client connects to it, and never asks for the coordinator again. A client that
+        has joined and was given nothing is not always told so; it is made anew once, then.
+        """
+        since, now = self._outside_since, time.monotonic()
+        if since is None or now - since < OUTSIDE_SECONDS:
+            return
+        try:
+            self._client.list_topics(timeout=1.0)
+        except KafkaException:
+            self._outside_since = now  # there is nobody to join
+        else:
+            raise BrokerError(
+                f"The group took our place {now - since:.0f} s ago, and though Kafka answers the "
+                "client has not joined again. Nothing was lost; another client takes over."
+            )
 
     def assign(
         self, positions: Mapping[TopicPartition, int], others: Mapping[TopicPartition, int]

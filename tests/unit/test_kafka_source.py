@@ -71,3 +71,51 @@ def test_what_else_refuses_a_commit_or_for_too_long_is_raised(
     with pytest.raises(BrokerError, match="did not commit"):
         source.commit({Partition("moves", 0): 7}, wait=True)
     assert len(asked) < 4
+
+
+def lose_the_place(source: KafkaSource, *, broker: bool) -> Callable[..., None]:
+    """Tell that the place in the group is lost; return how to tell that there is another."""
+    told: dict[str, Callable[..., None]] = {}
+
+    def list_topics(**_: float) -> None:
+        if not broker:
+            raise KafkaException(KafkaError(KafkaError._TRANSPORT))
+
+    def done(*_: object, **__: object) -> list[object]:
+        return []
+
+    source._client = SimpleNamespace(
+        subscribe=lambda _, **callbacks: told.update(callbacks),
+        consume=done,
+        list_topics=list_topics,
+        assignment=done,
+        assign=done,
+        pause=done,
+        unassign=done,
+        incremental_unassign=done,
+        incremental_assign=done,
+    )
+    source.subscribe(["moves"], done, done, lambda _: None)
+    told["on_lost"](None, [])
+    return told["on_assign"]
+
+
+def test_a_client_that_does_not_find_back_into_its_group_is_given_up(
+    source: KafkaSource, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    lose_the_place(source, broker=True)
+    assert source.poll(1, 0) == []
+    monkeypatch.setattr("eoconsumer.kafka.source.OUTSIDE_SECONDS", 0.0)
+    with pytest.raises(BrokerError, match="has not joined again"):
+        source.poll(1, 0)
+
+
+@pytest.mark.parametrize("broker", [True, False], ids=["joined again", "no broker"])
+def test_a_client_is_kept_that_has_found_back_or_has_no_broker_to_ask(
+    source: KafkaSource, monkeypatch: pytest.MonkeyPatch, broker: bool
+) -> None:
+    monkeypatch.setattr("eoconsumer.kafka.source.OUTSIDE_SECONDS", 0.0)
+    joined = lose_the_place(source, broker=broker)
+    if broker:
+        joined(None, [])
+    assert source.poll(1, 0) == []
