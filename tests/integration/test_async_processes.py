@@ -100,7 +100,7 @@ def test_members_that_join_and_leave_each_second_lose_and_double_nothing(
     steady = start(topic, told, **settings)
     steady.wait_for("settled")
     churning = [start(topic, told | {"stay": s}, **settings) for s in (1.0, 1.3)]
-    for count in range(1, 4):
+    for count in (1, 2):  # as for threads: the chaos run churns for longer
         for worker in churning:
             worker.wait_for("claimed", count)
         produced += fill(topic, 300)
