@@ -26,13 +26,13 @@ from pymongo.read_concern import ReadConcern
 from pymongo.read_preferences import ReadPreference
 from pymongo.write_concern import WriteConcern
 
-from .ledger import Entries, LedgerRow, PayableRow
+from .ledger import Entries, LedgerRow, PayableRow, together
 from .stock import Cost, Derived, Stock
 
 Document = dict[str, Any]
 _MAJORITY = WriteConcern("majority")
-_SPAN = 5_000  # offsets folded in one transaction: bounds it, and never cuts a document
-_BATCH = 10_000  # rows in one answer of the server
+SPAN = 5_000  # offsets folded in one transaction: bounds it, and never cuts a document
+BATCH = 10_000  # rows in one answer of the server
 
 
 def connect(url: str) -> Database[Document]:
@@ -68,10 +68,7 @@ class Books:
 
     def write(self, entries: Iterable[Entries], session: ClientSession | None = None) -> None:
         """Store all rows of `entries`, in the session's transaction if it has one."""
-        ledger, payables = list[LedgerRow](), list[PayableRow]()
-        for entry in entries:
-            ledger += entry.ledger
-            payables += entry.payables
+        ledger, payables = together(entries)
         if ledger:
             self.ledger.insert_many(ledger, session=session)
         if payables:
@@ -151,7 +148,7 @@ class Books:
             self.holdings.delete_many(where, session=session)
         last = self.ledger.find_one(where, sort=[("offset", DESCENDING)], session=session)
         end = last["offset"] + 1 if last else 0
-        upto = max(seen, min(seen + _SPAN, end))
+        upto = max(seen, min(seen + SPAN, end))
         if upto == seen and not again:
             return False
         stages.update_one(place, {"$set": {"next_offset": upto}}, session=session)
@@ -200,4 +197,4 @@ def _in_order(
     rows: Collection[Any], wanted: Document, session: ClientSession | None = None
 ) -> Iterator[Any]:
     order = [(name, ASCENDING) for name in ("topic", "partition", "offset", "line")]
-    yield from rows.find(wanted, session=session, batch_size=_BATCH).sort(order)
+    yield from rows.find(wanted, session=session, batch_size=BATCH).sort(order)

@@ -35,11 +35,9 @@ from sqlalchemy.exc import IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import SchemaItem
 
-from .ledger import Entries, LedgerRow, PayableRow
+from .books import BATCH, SPAN
+from .ledger import Entries, LedgerRow, PayableRow, together
 from .stock import Cost, Derived, Stock
-
-_SPAN = 5_000  # offsets folded in one transaction: bounds it, and never cuts a document
-_BATCH = 10_000  # rows fetched at once
 
 _POSITION = ("group_name", "topic", "partition_number", "next_offset")
 
@@ -105,15 +103,12 @@ class SQLBooks:
 
     def write(self, entries: Iterable[Entries], session: Session | None = None) -> None:
         """Store all rows of `entries`, in the session's transaction if there is one."""
-        ledger, payables = list[LedgerRow](), list[PayableRow]()
-        for entry in entries:
-            ledger += entry.ledger
-            payables += entry.payables
+        rows = together(entries)
         if session is None:
             with Session(self._engine) as own, own.begin():
-                _insert(own, ledger, payables)
+                _insert(own, rows)
         else:
-            _insert(session, ledger, payables)
+            _insert(session, rows)
 
     def ledger_rows(self, topic: str, partition: int) -> Iterator[LedgerRow]:
         """Yield the ledger rows of a partition, by offset and line."""
@@ -184,7 +179,7 @@ class SQLBooks:
             of_place = _of(_ledger, **place)
             last = connection.scalar(select(func.max(_ledger.c.offset)).where(*of_place))
             end = 0 if last is None else last + 1
-            upto = max(seen, min(seen + _SPAN, end))
+            upto = max(seen, min(seen + SPAN, end))
             if upto == seen and not again:
                 return False
             connection.execute(mine.values(next_offset=upto))
@@ -197,18 +192,18 @@ def _of(rows: Table, topic: str, partition: int) -> list[ColumnElement[bool]]:
     return [rows.c.topic == topic, rows.c.partition == partition]
 
 
-def _insert(session: Session, ledger: list[LedgerRow], payables: list[PayableRow]) -> None:
-    if ledger:
-        session.execute(insert(_ledger), cast(list[dict[str, Any]], ledger))
-    if payables:
-        session.execute(insert(_payables), cast(list[dict[str, Any]], payables))
+def _insert(session: Session, rows: Entries) -> None:
+    if rows.ledger:
+        session.execute(insert(_ledger), cast(list[dict[str, Any]], rows.ledger))
+    if rows.payables:
+        session.execute(insert(_payables), cast(list[dict[str, Any]], rows.payables))
 
 
 def _in_order(
     connection: Connection, rows: Table, wanted: Sequence[ColumnElement[bool]]
 ) -> Iterator[Any]:
     ordered = select(rows).where(*wanted).order_by(rows.c.offset, rows.c.line)
-    found = connection.execute(ordered.execution_options(yield_per=_BATCH))
+    found = connection.execute(ordered.execution_options(yield_per=BATCH))
     yield from map(dict, found.mappings())
 
 

@@ -6,6 +6,7 @@ guards them: a row that is stored twice must be *seen* twice, by `check` and by 
 
 from __future__ import annotations
 
+from collections.abc import Iterable
 from datetime import datetime
 from typing import NamedTuple, TypedDict, final
 
@@ -60,6 +61,15 @@ class Entries(NamedTuple):
 
     ledger: list[LedgerRow]
     payables: list[PayableRow]
+
+
+def together(entries: Iterable[Entries]) -> Entries:
+    """Return the rows of several documents, in order."""
+    all_of = Entries([], [])
+    for entry in entries:
+        all_of.ledger.extend(entry.ledger)
+        all_of.payables.extend(entry.payables)
+    return all_of
 
 
 def expand(document: BizDoc, source: Source, handled_at: int) -> Entries:

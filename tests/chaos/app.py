@@ -46,14 +46,8 @@ class Transfers(Consumer):
             row["n"] = n
         database["effects"].insert_many(rows, session=session)
         self.at("written")
-        moved: Counter[str] = Counter()
-        for row in rows:
-            if row["quantity"]:
-                moved[row["source"]] -= row["quantity"]
-                moved[row["target"]] += row["quantity"]
         writes = [
-            UpdateOne({"_id": account}, {"$inc": {"stock": n}})
-            for account, n in sorted(moved.items())
+            UpdateOne({"_id": account}, {"$inc": {"stock": n}}) for account, n in moved_by(rows)
         ]
         if writes:
             database["stock"].bulk_write(writes, session=session)
@@ -71,6 +65,16 @@ class Runs(Transfers):
 
     def handle_batch(self, messages: Sequence[Message], session: Any) -> None:
         self.apply(messages, session)
+
+
+def moved_by(rows: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:
+    """Return how much stock comes to each account, or leaves it, by ``rows``."""
+    moved: Counter[str] = Counter()
+    for row in rows:
+        if row["quantity"]:
+            moved[row["source"]] -= row["quantity"]
+            moved[row["target"]] += row["quantity"]
+    return sorted(moved.items())
 
 
 def effect(message: Message) -> dict[str, Any]:

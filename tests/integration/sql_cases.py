@@ -4,13 +4,15 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from uuid import uuid4
 
 import pytest
-from sqlalchemy import select
+from sqlalchemy import create_engine, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from eoconsumer.core.positions import Move, Position, Start
 from eoconsumer.message import TopicPartition
+from eoconsumer.servers.sql import SQLServer
 from eoconsumer.stores.sql.session import SQLSession
 from tests.conformance.sql_stores import FreshStore, fresh_store, ledger
 
@@ -37,6 +39,16 @@ def url_of(name: str, request: pytest.FixtureRequest, folder: Path) -> str:
         return f"sqlite:///{folder}/shop.db"
     url: str = request.getfixturevalue(name).url
     return url
+
+
+def empty_database(server: SQLServer) -> str:
+    """Make a database on ``server`` and return its URL."""
+    name = f"test_{uuid4().hex[:12]}"
+    engine = create_engine(server.url, isolation_level="AUTOCOMMIT")
+    with engine.connect() as connection:
+        connection.execute(text(f"CREATE DATABASE {name}"))
+    engine.dispose()
+    return server.url_for(name)
 
 
 @pytest.fixture(params=ALL)

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-import uuid
 from collections.abc import Iterator
 from functools import partial
 from pathlib import Path
 
 import pytest
 from conftest import Start
-from sql_cases import SERVERS
+from sql_cases import SERVERS, empty_database
 from sql_trial import SQLTrial
-from sqlalchemy import create_engine, text
 from trial import QUICK, Fill, Verdict, keys_out_of_order
 from worker import Worker
 
@@ -51,12 +49,7 @@ def trial(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[SQLTrial]:
     if request.param == "sqlite":
         url = f"sqlite:///{tmp_path}/shop.db"
     else:
-        server, name = request.getfixturevalue(request.param), f"test_{uuid.uuid4().hex[:12]}"
-        engine = create_engine(server.url, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        engine.dispose()
-        url = server.url_for(name)
+        url = empty_database(request.getfixturevalue(request.param))
     found = SQLTrial(url)
     yield found
     found.engine.dispose()

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-import uuid
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 
 import pytest
-from sql_cases import SERVERS
+from sql_cases import SERVERS, empty_database
 from sqlalchemy import create_engine, inspect, text
 
 from eoconsumer.core.lanes import Lane
@@ -29,13 +28,7 @@ VALUES ('ledger', 'orders', 0, 0, 42, 7, '', '', '', false, '2026-01-01')
 @pytest.fixture(params=SERVERS)
 def empty(request: pytest.FixtureRequest) -> str:
     """The URL of an empty database."""
-    server, name = request.getfixturevalue(request.param), f"test_{uuid.uuid4().hex[:12]}"
-    engine = create_engine(server.url, isolation_level="AUTOCOMMIT")
-    with engine.connect() as connection:
-        connection.execute(text(f"CREATE DATABASE {name}"))
-    engine.dispose()
-    url: str = server.url_for(name)
-    return url
+    return empty_database(request.getfixturevalue(request.param))
 
 
 @pytest.fixture

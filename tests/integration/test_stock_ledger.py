@@ -13,7 +13,7 @@ from uuid import uuid4
 
 import pytest
 from pymongo import MongoClient
-from sqlalchemy import create_engine, text
+from sql_cases import empty_database
 from stock_ledger.books import connect
 from stock_ledger.check import check
 from stock_ledger.documents import BizDoc
@@ -51,12 +51,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         with MongoClient[Any](replica_set.url) as client:
             client.drop_database(name)
     else:
-        server = request.getfixturevalue(kind)
-        engine = create_engine(server.url, isolation_level="AUTOCOMMIT")
-        with engine.connect() as connection:
-            connection.execute(text(f"CREATE DATABASE {name}"))
-        engine.dispose()
-        yield server.url_for(name)
+        yield empty_database(request.getfixturevalue(kind))
 
 
 @pytest.fixture

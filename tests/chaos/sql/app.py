@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-from collections import Counter
 from collections.abc import Callable, Sequence
 from typing import Any
 
@@ -11,7 +10,7 @@ from sqlalchemy import bindparam, insert, select, update
 from sqlalchemy.orm import Session
 
 from eoconsumer import Consumer, Message
-from tests.chaos.app import effect
+from tests.chaos.app import effect, moved_by
 from tests.chaos.sql.tables import counters, effects, stock
 
 #: What a tombstone does not have.
@@ -44,13 +43,8 @@ class Transfers(Consumer):
             row["n"] = n
         session.execute(insert(effects), rows)
         self.at("written")
-        moved: Counter[str] = Counter()
-        for row in rows:
-            if row["quantity"]:
-                moved[row["source"]] -= row["quantity"]
-                moved[row["target"]] += row["quantity"]
-        if moved:
-            moves = [{"named": account, "moved": n} for account, n in sorted(moved.items())]
+        moves = [{"named": account, "moved": n} for account, n in moved_by(rows)]
+        if moves:
             # On the connection: a session takes an UPDATE with many parameters for its objects'.
             session.connection().execute(MOVE, moves)
 
