@@ -161,12 +161,14 @@ def drop(
 
 @contextmanager
 def _opened(url: str | None) -> Iterator[Store[Any]]:
+    from eoconsumer.core.capabilities import Capability, insist
     from eoconsumer.stores import open_store
 
     if url is None:
         raise ConfigurationError("Which database? Give --store URL, or set EOCONSUMER_STORE.")
     store = open_store(url)
     try:
+        insist(store, Capability.LETTERS, "eoconsumer dlq", "Check --store")
         yield store
     finally:
         store.close()

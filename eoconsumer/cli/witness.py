@@ -8,6 +8,7 @@ from typing import NamedTuple, Protocol, runtime_checkable
 
 from eoconsumer.cli.offsets.group import Group, Standing
 from eoconsumer.cli.subject import Subject
+from eoconsumer.core.capabilities import Capability, capabilities_of, insist
 from eoconsumer.core.identity import changed
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.core.verify import Comparison, Mark, Marker, Verdict, from_log
@@ -42,7 +43,7 @@ class Witness:
     def __init__(self, subject: Subject, marker: Marker | None) -> None:
         """Believe the rows that ``marker`` describes, or the applied-log.
 
-        Raises ``ConfigurationError`` where the store cannot read marks.
+        Raises ``ConfigurationError`` where the store cannot read marks, or keeps no log.
         """
         store = subject.store
         if marker is not None and not isinstance(store, Marked):
@@ -50,8 +51,12 @@ class Witness:
                 "This store cannot read the marks of your rows; nothing was compared. Let the "
                 "consumer keep the applied-log (applied_log=True), and leave --collection out."
             )
+        if marker is None:
+            instead = "Compare your own rows with --collection"
+            insist(store, Capability.APPLIED_LOG, "a comparison without --collection", instead)
         self._subject = subject
         self._marker = marker
+        self._capabilities = capabilities_of(store)
 
     def compare(self, verdict: Verdict, topics: Sequence[str] | None, bounds: Bounds) -> int:
         """Add to ``verdict`` what became of the messages; return how many partitions there were.
@@ -92,7 +97,8 @@ class Witness:
 
     def _marks(self, key: TopicPartition, first: int, upto: int) -> Iterator[Mark]:
         group, store = self._subject.group, self._subject.store
-        log = from_log(store.applied(group, key, first, upto))
+        keeps_log = Capability.APPLIED_LOG in self._capabilities
+        log = from_log(store.applied(group, key, first, upto)) if keeps_log else iter(())
         noted = (mark for mark in log if first <= mark.offset < upto)
         if self._marker is None:
             return noted
@@ -102,6 +108,8 @@ class Witness:
         return heapq.merge(theirs, passed, key=lambda mark: mark.offset)
 
     def _buried(self, key: TopicPartition, first: int, upto: int) -> Iterator[int]:
+        if Capability.LETTERS not in self._capabilities:
+            return
         which = Selection(self._subject.group, *key)
         last: Letter | None = None
         while letters := self._subject.store.letters(which, last, LETTERS):

@@ -12,6 +12,7 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 from eoconsumer.codecs import Decode, Form
 from eoconsumer.consumer.consuming import Consuming
 from eoconsumer.consumer.forms import is_async_generator, is_awaitable, is_generator, named
+from eoconsumer.consumer.needs import must_keep_letters
 from eoconsumer.consumer.signals import is_taken, signals_stop
 from eoconsumer.core.letters import EVERY_LETTER, Selection
 from eoconsumer.core.redrive import Redriven
@@ -130,6 +131,7 @@ class AsyncConsumer(Consuming[AsyncStore[S]], Generic[S]):
     ) -> Redriven:
         """Give the dead letters of this group to their handlers again; see ``Consumer.redrive``."""
         self._not_forked()
+        must_keep_letters(self.store)
         watch = Watch(self.events)
         return await redrive(self.config, self.store, self._user(), watch, which, limit)
 

@@ -11,13 +11,14 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 from eoconsumer.codecs import Decode, Form
 from eoconsumer.consumer.consuming import Consuming
 from eoconsumer.consumer.forms import is_async_generator, is_awaitable, is_generator, named
+from eoconsumer.consumer.needs import must_keep_letters
 from eoconsumer.consumer.signals import signals_stop
 from eoconsumer.core.letters import EVERY_LETTER, Selection
 from eoconsumer.core.redrive import Redriven
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.kafka.check import topics_exist
 from eoconsumer.message import Message, TopicPartition
-from eoconsumer.protocols import LaneStore, Store
+from eoconsumer.protocols import Store
 from eoconsumer.runner import Runner, User
 from eoconsumer.runner.flag import Flag
 from eoconsumer.runner.redrive import redrive
@@ -168,6 +169,7 @@ class Consumer(Consuming[Store[S]], Generic[S]):
         meant; at most ``limit`` are tried. Raises ``StoreError`` and ``HandlerMisuse``.
         """
         self._not_forked()
+        must_keep_letters(self.store)
         return redrive(self.config, self.store, self._user(), Watch(self.events), which, limit)
 
     def _user(self) -> User:
@@ -188,11 +190,6 @@ class Consumer(Consuming[Store[S]], Generic[S]):
             raise ConfigurationError(
                 f"{type(store).__name__} is a store for asyncio; nothing was consumed. Use an "
                 "AsyncConsumer, or the store of the same name without Async."
-            )
-        if self.config.lanes and not isinstance(store, LaneStore):
-            raise ConfigurationError(
-                f"{type(store).__name__} has no rows for lanes; nothing was consumed. Set lanes=0, "
-                "or use a store that has open_lane(group, owner, lane)."
             )
 
     def _refuse(self, function: Callable[..., object], form: Form | None) -> None:

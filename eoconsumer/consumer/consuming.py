@@ -12,6 +12,7 @@ from typing import Any, Generic, Protocol, TypeVar
 from eoconsumer.codecs import Decode, Form, Route, Routes, model_decoder
 from eoconsumer.config import Config
 from eoconsumer.consumer.forms import FORMS, names_of
+from eoconsumer.consumer.needs import must_serve, must_take_writes
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.retry import RetryPolicy
 from eoconsumer.errors import ConfigurationError, ForkError
@@ -103,6 +104,7 @@ class Consuming(Generic[T]):
         self.config = Config.checked({"bootstrap_servers": bootstrap_servers, **values})
         self.mode = self.config.mode
         self._refuse_store(store)
+        must_serve(store, self.config)
         self.store = store
         self._client = client_settings(
             bootstrap_servers, self.config.group, self.config.mode, self.config.kafka
@@ -177,6 +179,8 @@ class Consuming(Generic[T]):
     ) -> None:
         """Register a handler."""
         self._refuse(handler, form)
+        if form == "writes":
+            must_take_writes(self.store)
         decoder: Decode | None = None if value_type is None else model_decoder(value_type)
         if decode is not None:
             self._refuse(decode, None)

@@ -10,15 +10,16 @@ import threading
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from dataclasses import replace
-from types import TracebackType
 from typing import Any, Self
 
 from eoconsumer.core.applied import Applied, within
+from eoconsumer.core.capabilities import EVERYTHING
 from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
 from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.errors import Fenced, HandlerMisuse, TransientStoreError
 from eoconsumer.message import MessageKey, TopicPartition
+from eoconsumer.protocols import CommitsOnLeaving
 from eoconsumer.stores.memory_letters import LetterChanges, MemoryLetters
 from eoconsumer.stores.memory_rows import Claimer, Key, Row, position
 
@@ -48,6 +49,7 @@ class MemorySession:
 class MemoryStore:
     """A store in this process's memory; ``tables`` holds what handlers appended."""
 
+    capabilities = EVERYTHING
     claimer = Claimer
 
     def __init__(self) -> None:
@@ -231,7 +233,7 @@ class MemoryStoreSession:
         """Nothing is held."""
 
 
-class MemoryTransaction:
+class MemoryTransaction(CommitsOnLeaving):
     """Buffered writes that become visible together, or never."""
 
     def __init__(self, store: MemoryStore, group: str, lane: Lane = WHOLE) -> None:
@@ -304,20 +306,8 @@ class MemoryTransaction:
         """Forget everything."""
         self._over = True
 
-    def __enter__(self) -> MemoryTransaction:
+    def __enter__(self) -> Self:
         """Begin."""
         if self._over:
             raise HandlerMisuse("This transaction is over; open another one.")
         return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Commit, or abort if there was an error."""
-        if error is None:
-            self.commit()
-        else:
-            self.abort()

@@ -8,13 +8,14 @@ from __future__ import annotations
 
 from asyncio import sleep
 from collections.abc import AsyncIterator, Callable, Mapping, Sequence
-from types import TracebackType
 from typing import Any, Self, TypeVar
 
 from eoconsumer.core.applied import Applied
+from eoconsumer.core.capabilities import EVERYTHING, Capability
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
 from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.message import MessageKey, TopicPartition
+from eoconsumer.protocols import AsyncCommitsOnLeaving
 from eoconsumer.stores.memory import (
     MemorySession,
     MemoryStore,
@@ -35,6 +36,8 @@ async def _sent(call: Callable[[], T]) -> T:
 
 class AsyncMemoryStore:
     """A store in this process's memory; ``tables`` holds what handlers appended."""
+
+    capabilities = EVERYTHING - {Capability.LANES}
 
     def __init__(self, memory: MemoryStore | None = None) -> None:
         """Start empty, or with what another store holds."""
@@ -157,7 +160,7 @@ class AsyncMemoryStoreSession:
         """Nothing is held."""
 
 
-class AsyncMemoryTransaction:
+class AsyncMemoryTransaction(AsyncCommitsOnLeaving):
     """Buffered writes that become visible together, or never."""
 
     def __init__(self, memory: MemoryTransaction) -> None:
@@ -205,15 +208,3 @@ class AsyncMemoryTransaction:
         """Begin."""
         self._memory.__enter__()
         return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Commit, or abort if there was an error."""
-        if error is None:
-            await self.commit()
-        else:
-            await self.abort()

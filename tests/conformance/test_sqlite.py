@@ -19,9 +19,6 @@ from tests.conformance.sql_stores import (
 
 
 class TestSQLite(SQLConformance):
-    ends_former_owner = False
-    many_writers = False
-
     @pytest.fixture
     def store(self, tmp_path: Path) -> Iterator[FreshStore]:
         with fresh_store(f"sqlite:///{tmp_path}/shop.db") as store:
@@ -29,9 +26,6 @@ class TestSQLite(SQLConformance):
 
 
 class TestAsyncSQLite(AsyncSQLConformance):
-    ends_former_owner = False
-    many_writers = False
-
     @pytest.fixture
     def async_store(self, tmp_path: Path, loop: Loop) -> Iterator[FreshAsyncStore]:
         with fresh_async_store(f"sqlite:///{tmp_path}/shop.db", loop) as store:

@@ -5,10 +5,12 @@
 
 from __future__ import annotations
 
+import ast
 import re
 from collections.abc import Iterator
 from pathlib import Path
 from textwrap import dedent
+from typing import Any
 
 from eoconsumer.core.partition import TABLE, Event, State
 
@@ -38,12 +40,23 @@ def snippets(text: str) -> Iterator[tuple[Path, str]]:
 
 
 def cut(file: Path, name: str) -> str:
-    """Return the lines of ``file`` between the markers of ``name``."""
+    """Return the lines of ``file`` between the markers of ``name``, or what it defines by it."""
     start, end = f"# --8<-- [start:{name}]", f"# --8<-- [end:{name}]"
     lines = file.read_text("utf-8").splitlines()
     marked = [line.strip() for line in lines]
-    inside = lines[marked.index(start) + 1 : marked.index(end)]
+    if start in marked:
+        inside = lines[marked.index(start) + 1 : marked.index(end)]
+    else:
+        inside = lines[slice(*definition("\n".join(lines), name))]
     return dedent("\n".join(inside)).strip("\n")
+
+
+def definition(source: str, name: str) -> tuple[int, int]:
+    """Return the lines in which ``source`` defines a class or function, ``Class.method`` too."""
+    found: Any = ast.parse(source)
+    for part in name.split("."):
+        found = next(each for each in found.body if getattr(each, "name", None) == part)
+    return found.lineno - 1, found.end_lineno
 
 
 def filled(text: str) -> str:

@@ -162,7 +162,7 @@ def test_the_readers_together_never_have_more_than_commit_batch_messages_open(
 @pytest.mark.requirement("N2")
 def test_lanes_are_refused_with_a_store_that_has_no_rows_for_them() -> None:
     class Plain:
-        """A store as it was before there were lanes."""
+        """A store as it was before there were lanes, or capabilities."""
 
         transaction_seconds = None
         setup = open = letters = applied = close = lambda *_: None

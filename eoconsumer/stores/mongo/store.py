@@ -9,6 +9,7 @@ from pymongo import MongoClient
 from pymongo.database import Database
 
 from eoconsumer.core.applied import Applied
+from eoconsumer.core.capabilities import EVERYTHING
 from eoconsumer.core.lanes import Lane
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.core.verify import Mark, Marker
@@ -27,6 +28,8 @@ class MongoStore:
     >>> store = MongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
     >>> store.database["ledger"].insert_one({"qty": 1}, session=session)
     """
+
+    capabilities = EVERYTHING
 
     def __init__(
         self,

@@ -9,6 +9,7 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from eoconsumer.core.applied import Applied
+from eoconsumer.core.capabilities import EVERYTHING, Capability
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.core.verify import Mark, Marker
 from eoconsumer.errors import ConfigurationError
@@ -30,6 +31,8 @@ class AsyncMongoStore:
     >>> store = AsyncMongoStore.connect("mongodb://localhost:27017/shop?replicaSet=rs0")
     >>> await store.database["ledger"].insert_one({"qty": 1}, session=session)
     """
+
+    capabilities = EVERYTHING - {Capability.LANES}
 
     def __init__(
         self,

@@ -7,7 +7,6 @@ threads.
 from __future__ import annotations
 
 from collections.abc import Awaitable, Callable, Sequence
-from types import TracebackType
 from typing import Any, Self
 
 import pymongo
@@ -19,6 +18,7 @@ from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Move
 from eoconsumer.errors import CommitInDoubt, StoreError, TransientStoreError
 from eoconsumer.message import MessageKey
+from eoconsumer.protocols import AsyncCommitsOnLeaving, CommitsOnLeaving
 from eoconsumer.stores.mongo.applied import AppliedLog
 from eoconsumer.stores.mongo.concerns import Attempt, inside
 from eoconsumer.stores.mongo.driver import OwnSession
@@ -40,7 +40,7 @@ from eoconsumer.stores.twins import answer, finished
 ABORT_SECONDS = 1.0
 
 
-class AsyncMongoTransaction:
+class AsyncMongoTransaction(AsyncCommitsOnLeaving):
     """A transaction on the reader's session; begins without a round trip."""
 
     def __init__(
@@ -152,28 +152,8 @@ class AsyncMongoTransaction:
             inside.set(None)
             await answer(self._session.leave_ours())
 
-    async def __aenter__(self) -> Self:
-        """Begin."""
-        return self
 
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Commit, or roll back after an error."""
-        if error is not None:
-            await self.abort()
-            return
-        try:
-            await self.commit()
-        except BaseException:
-            await self.abort()  # does nothing where the commit was sent
-            raise
-
-
-class MongoTransaction:
+class MongoTransaction(CommitsOnLeaving):
     """The same for threads."""
 
     def __init__(self, steps: AsyncMongoTransaction) -> None:
@@ -217,23 +197,3 @@ class MongoTransaction:
     def abort(self) -> None:
         """Roll back; a server that cannot be reached forgets the transaction by itself."""
         finished(self._steps.abort())
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Commit, or roll back after an error."""
-        if error is not None:
-            self.abort()
-            return
-        try:
-            self.commit()
-        except BaseException:
-            self.abort()  # does nothing where the commit was sent
-            raise

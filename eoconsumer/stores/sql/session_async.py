@@ -7,8 +7,7 @@ would wait, the greenlet gives way to the event loop. So the store's logic is th
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
-from types import TracebackType
-from typing import Self, cast
+from typing import cast
 
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import Session
@@ -18,6 +17,7 @@ from eoconsumer.core.applied import Applied
 from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.message import MessageKey, TopicPartition
+from eoconsumer.protocols import AsyncCommitsOnLeaving
 from eoconsumer.stores.sql.session import SQLSession
 from eoconsumer.stores.sql.transaction import SQLTransaction
 from eoconsumer.stores.sql.writes import Write
@@ -106,7 +106,7 @@ class AsyncSQLSession(AsyncSQLScope):
         await greenlet_spawn(self._blocking.close)
 
 
-class AsyncSQLTransaction(AsyncSQLScope):
+class AsyncSQLTransaction(AsyncSQLScope, AsyncCommitsOnLeaving):
     """What ``SQLTransaction`` is to threads, for asyncio."""
 
     def __init__(self, blocking: SQLTransaction) -> None:
@@ -130,19 +130,6 @@ class AsyncSQLTransaction(AsyncSQLScope):
     async def abort(self) -> None:
         """Roll back, and with it what a cancelled call has left behind."""
         await greenlet_spawn(self._blocking.abort)
-
-    async def __aenter__(self) -> Self:
-        """Begin."""
-        return self
-
-    async def __aexit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Commit, or roll back after an error."""
-        await greenlet_spawn(self._blocking.__exit__, kind, error, trace)
 
 
 def awaited(session: Session) -> AsyncSession:

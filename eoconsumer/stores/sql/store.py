@@ -10,6 +10,7 @@ from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
 
 from eoconsumer.core.applied import Applied
+from eoconsumer.core.capabilities import EVERYTHING, Capability
 from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.core.verify import Mark, Marker
@@ -74,6 +75,16 @@ class SQLStore:
         store = cls(engine_of(create_engine, url, DRIVERS))
         store._owned = True
         return store
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the database can do: all, but for SQLite."""
+        lacks = set()
+        if not self._database.ends_sessions:
+            lacks.add(Capability.ENDS_FORMER_OWNER)
+        if not self._database.many_writers:
+            lacks.add(Capability.MANY_WRITERS)
+        return EVERYTHING - lacks
 
     def setup(self) -> None:
         """Check the server and make the tables; safe when many start at once.

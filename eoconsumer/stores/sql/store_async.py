@@ -9,6 +9,7 @@ from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
 
 from eoconsumer.core.applied import Applied
+from eoconsumer.core.capabilities import Capability
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.message import TopicPartition
@@ -51,6 +52,11 @@ class AsyncSQLStore:
         store = cls(engine_of(create_async_engine, url, ASYNC_DRIVERS))
         store._owned = True
         return store
+
+    @property
+    def capabilities(self) -> frozenset[Capability]:
+        """What the database can do: all but lanes, and see ``SQLStore.capabilities``."""
+        return self._blocking.capabilities - {Capability.LANES}
 
     async def setup(self) -> None:
         """Check the server and make the tables; see ``SQLStore.setup``."""

@@ -3,8 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
-from types import TracebackType
-from typing import TYPE_CHECKING, Self
+from typing import TYPE_CHECKING
 
 from sqlalchemy.exc import SQLAlchemyError
 from sqlalchemy.orm import Session
@@ -14,6 +13,7 @@ from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Move
 from eoconsumer.errors import CommitInDoubt, StoreError, TransientStoreError
 from eoconsumer.message import MessageKey
+from eoconsumer.protocols import CommitsOnLeaving
 from eoconsumer.stores.sql import writes
 from eoconsumer.stores.sql.guard import ReaderSession
 from eoconsumer.stores.sql.rows import stands_at
@@ -23,7 +23,7 @@ if TYPE_CHECKING:
     from eoconsumer.stores.sql.session import SQLSession
 
 
-class SQLTransaction:
+class SQLTransaction(CommitsOnLeaving):
     """A transaction on the reader's connection."""
 
     def __init__(self, owner: SQLSession) -> None:
@@ -136,23 +136,3 @@ class SQLTransaction:
         self._open = False
         self._connection.guard.watching = False
         self._session.close()  # leaves the transaction as it is
-
-    def __enter__(self) -> Self:
-        """Begin."""
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        trace: TracebackType | None,
-    ) -> None:
-        """Commit, or roll back after an error."""
-        if error is not None:
-            self.abort()
-            return
-        try:
-            self.commit()
-        except BaseException:
-            self.abort()  # does nothing where the commit was sent
-            raise

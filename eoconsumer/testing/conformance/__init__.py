@@ -7,10 +7,15 @@
         def store(self): ...            # empty, set up, closed afterwards
 
         def write(self, store, session, text): ...      # what a handler would write
-        def writes(self, store, texts): ...             # the same as writes that a handler returns
-        def bad_write(self, store): ...                 # one that is refused, or None
         def read(self, store): ...                      # the texts that are visible
-        def letters(self, store): ...                   # the offsets of visible dead letters
+
+What a store may leave out, it declares in ``capabilities`` (``eoconsumer.core.capabilities``; one
+that declares nothing does everything). Tests of what it does not do are skipped, and the report
+says why (``pytest -rs``). Of what it does, they have to know more::
+
+        def writes(self, store, texts): ...     # WRITES: what a handler would return, for each text
+        def bad_write(self, store): ...         # WRITES: one that is refused, or None
+        def letters(self, store): ...           # LETTERS: the offsets of visible dead letters
 
 For a store of asyncio subclass ``AsyncStoreConformance``, which has a fixture ``loop``::
 
@@ -20,14 +25,16 @@ For a store of asyncio subclass ``AsyncStoreConformance``, which has a fixture `
 
         async def write_async(self, store, session, text): ...
         async def read_async(self, store): ...
-        async def letters_async(self, store): ...
+        async def letters_async(self, store): ...           # LETTERS
 
-What a database cannot do, its class says: ``ends_former_owner = False``; the test is skipped then,
-and the report says why. Three more methods may be left out, with the same effect::
+Three more methods may be left out; what needs them is skipped then, with the same effect::
 
         def commit_answers_lost(self, store): ...           # a block in which answers are lost
         def swallow_an_error(self, store, session): ...     # a handler that swallows an error
         def end_the_transaction(self, store, session): ...  # a handler that commits
+
+A class may also deny, with ``ends_former_owner = False`` and ``many_writers = False``, what its
+store does not declare.
 """
 
 from __future__ import annotations

@@ -7,8 +7,9 @@ from __future__ import annotations
 import pytest
 
 from eoconsumer.core.applied import Applied
+from eoconsumer.core.capabilities import Capability
 from eoconsumer.protocols import Store
-from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, owner, step
+from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, needs, owner, step
 
 LINE = Applied(ORDERS, 1, 1, ((0, 5), (7, 8)), (5, 6))
 
@@ -18,6 +19,7 @@ def read(store: Store, first: int = 0, upto: int = 100) -> list[Applied]:
     return list(store.applied("ledger", ORDERS, first, upto))
 
 
+@needs(Capability.APPLIED_LOG)
 class AppliedConformance(Contract):
     """The log says what was applied, as far as it was committed."""
 

@@ -4,18 +4,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from contextlib import AbstractContextManager
 from typing import Any, NoReturn, TypeVar
 
 import pytest
 
+from eoconsumer.core.capabilities import Capability, capabilities_of
 from eoconsumer.core.positions import Move, Position, Start
 from eoconsumer.errors import TransientStoreError
 from eoconsumer.message import TopicPartition
 from eoconsumer.protocols import Store, StoreSession
 
 T = TypeVar("T")
+F = TypeVar("F", bound="type[object] | Callable[..., object]")
 
 ORDERS = TopicPartition("orders", 0)
 RETURNS = TopicPartition("returns", 0)
@@ -24,16 +26,24 @@ RETURNS = TopicPartition("returns", 0)
 class Contract:
     """What the tests know of a store; a store's own class supplies it."""
 
-    #: Whether a claim can end the session of a former owner whose transaction holds the row.
+    #: As ``Capability.ENDS_FORMER_OWNER``, for stores that declare nothing.
     ends_former_owner = True
-    #: Whether two transactions can write at the same time, and not one after the other.
+    #: As ``Capability.MANY_WRITERS``, for stores that declare nothing.
     many_writers = True
 
-    @pytest.fixture
-    def side_by_side(self) -> None:
-        """Skip a test in which two transactions write at the same time, where that is no case."""
-        if not self.many_writers:
-            pytest.skip(f"{type(self).__name__}: here one transaction writes after the other")
+    @pytest.fixture(autouse=True)
+    def _declared(self, request: pytest.FixtureRequest, store: object) -> None:
+        """Skip a test of what the store does not declare."""
+        for capability in getattr(request.function, "needs", ()):
+            if not self.has(store, capability):
+                self.lacks(f"its store {capability.value} ({capability})")
+
+    def has(self, store: object, capability: Capability) -> bool:
+        """Whether ``store`` declares ``capability``, and its class here does not deny it."""
+        denied = (capability is Capability.ENDS_FORMER_OWNER and not self.ends_former_owner) or (
+            capability is Capability.MANY_WRITERS and not self.many_writers
+        )
+        return capability in capabilities_of(store) and not denied
 
     @pytest.fixture
     def store(self) -> Any:
@@ -44,6 +54,12 @@ class Contract:
         """Write ``text`` through the native ``session``, as a handler would."""
         raise NotImplementedError
 
+    def read(self, store: Any) -> Sequence[str]:
+        """Return the texts that are visible to everybody, in any order."""
+        raise NotImplementedError
+
+    # --- of a store that declares WRITES ------------------------------------------------------
+
     def writes(self, store: Any, texts: Sequence[str]) -> Sequence[Any]:
         """Return writes as a handler would return them: one for each of ``texts``, as ``write``."""
         raise NotImplementedError
@@ -52,15 +68,13 @@ class Contract:
         """Return a write that the database or its driver refuses; None where it takes all."""
         raise NotImplementedError
 
-    def read(self, store: Any) -> Sequence[str]:
-        """Return the texts that are visible to everybody, in any order."""
-        raise NotImplementedError
+    # --- of a store that declares LETTERS -----------------------------------------------------
 
     def letters(self, store: Any) -> Sequence[int]:
         """Return the offsets of the dead letters that are visible to everybody."""
         raise NotImplementedError
 
-    # --- what a store may leave out: what needs it is skipped then --------------------------------
+    # --- what may be left out here: what needs it is skipped then ---------------------------------
 
     def commit_answers_lost(self, store: Any) -> AbstractContextManager[None]:
         """Let the answers to commits be lost in this block, whether they took place or not."""
@@ -77,6 +91,19 @@ class Contract:
     def lacks(self, reason: str) -> NoReturn:
         """Skip a test, and say in the report for which store and why."""
         pytest.skip(f"{type(self).__name__}: {reason}")
+
+
+def needs(*capabilities: Capability) -> Callable[[F], F]:
+    """Make of a test, or of all tests of a class, what is skipped without ``capabilities``."""
+
+    def marked(about: F) -> F:
+        tests: Iterable[Any] = vars(about).values() if isinstance(about, type) else [about]
+        for test in tests:
+            if getattr(test, "__name__", "").startswith("test_"):
+                test.needs = (*capabilities, *getattr(test, "needs", ()))
+        return about
+
+    return marked
 
 
 def owner(

@@ -9,11 +9,12 @@ from dataclasses import replace
 
 import pytest
 
+from eoconsumer.core.capabilities import Capability
 from eoconsumer.core.lanes import Ahead, Lane
 from eoconsumer.core.positions import UNKNOWN, Identity, Move, Position, Start
 from eoconsumer.errors import Fenced, StoreError
 from eoconsumer.protocols import LaneStore, StoreSession
-from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, owner, step
+from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, needs, owner, step
 
 FIRST, SECOND = Lane(1, 2), Lane(2, 2)
 #: How long a claim may take that has to end the session of a former lane.
@@ -61,13 +62,13 @@ class Crew:
             session.close()
 
 
+@needs(Capability.LANES)
 class LaneConformance(Contract):
     """The rows of lanes, where a store has them."""
 
     @pytest.fixture
     def laned(self, store: object) -> LaneStore:
-        if not isinstance(store, LaneStore):
-            self.lacks("it has no rows for lanes (open_lane)")
+        assert isinstance(store, LaneStore)
         return store
 
     @pytest.mark.requirement("N2")
@@ -186,11 +187,10 @@ class LaneConformance(Contract):
         assert crew.rows[2].identity == UNKNOWN
 
     @pytest.mark.requirement("N2", "N17")
+    @needs(Capability.ENDS_FORMER_OWNER)
     def test_a_claim_ends_the_sessions_of_former_lanes_that_hold_their_rows(
         self, laned: LaneStore
     ) -> None:
-        if not self.ends_former_owner:
-            self.lacks("it cannot end the session of a former owner")
         crew = Crew(laned, "first")
         session, row = crew.sessions[2], crew.rows[2]
         transaction = session.transaction()

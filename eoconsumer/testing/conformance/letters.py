@@ -9,16 +9,18 @@ from contextlib import suppress
 
 import pytest
 
+from eoconsumer.core.capabilities import Capability
 from eoconsumer.core.letters import DeadLetter, Hold, Letter, Selection
 from eoconsumer.errors import LetterGone, QuarantineLifted, TransientStoreError
 from eoconsumer.message import Message, MessageKey, Record, TopicPartition
 from eoconsumer.protocols import Store, StoreSession, Transaction
-from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, owner
+from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, needs, owner
 
 KEY = MessageKey(ORDERS, b"\xff\x00key")
 HEADERS = (("trace", b"\xff"), ("trace", b""), ("none", None))
 
 
+@needs(Capability.LETTERS)
 class LetterConformance(Contract):
     """What is buried can be read as it was, removed by one, and waited for."""
 
@@ -99,7 +101,7 @@ class LetterConformance(Contract):
             transaction.remove(found)
 
     @pytest.mark.requirement("N5")
-    @pytest.mark.usefixtures("side_by_side")
+    @needs(Capability.MANY_WRITERS)
     def test_of_two_that_remove_a_letter_at_once_one_commits(self, store: Store) -> None:
         session = bury(store, 1)
         (found,) = read(store)
@@ -136,6 +138,7 @@ class LetterConformance(Contract):
         assert read(store) == []
 
     @pytest.mark.requirement("N15")
+    @needs(Capability.QUARANTINE)
     def test_a_claim_tells_the_keys_that_are_in_quarantine(self, store: Store) -> None:
         session, _ = owner(store, "first", {ORDERS: 0, RETURNS: 0})
         with session.transaction() as transaction:
@@ -147,6 +150,7 @@ class LetterConformance(Contract):
         assert claims.positions[RETURNS].quarantined == frozenset()
 
     @pytest.mark.requirement("N15")
+    @needs(Capability.QUARANTINE)
     def test_a_quarantine_is_rolled_back_with_its_letter(self, store: Store) -> None:
         session, _ = owner(store, "first", {ORDERS: 0})
         transaction = session.transaction()
@@ -156,6 +160,7 @@ class LetterConformance(Contract):
         assert session.claim([ORDERS], {}).positions[ORDERS].quarantined == frozenset()
 
     @pytest.mark.requirement("N15")
+    @needs(Capability.QUARANTINE)
     def test_nothing_can_wait_for_a_key_that_is_free(self, store: Store) -> None:
         session, _ = owner(store, "first", {ORDERS: 0})
 
@@ -166,6 +171,7 @@ class LetterConformance(Contract):
         assert read(store) == []
 
     @pytest.mark.requirement("N15")
+    @needs(Capability.QUARANTINE)
     def test_outside_of_a_transaction_no_letter_holds_its_key(self, store: Store) -> None:
         session, _ = owner(store, "first", {ORDERS: 0})
 
@@ -175,6 +181,7 @@ class LetterConformance(Contract):
         assert session.claim([ORDERS], {}).positions[ORDERS].quarantined == frozenset()
 
     @pytest.mark.requirement("N15")
+    @needs(Capability.QUARANTINE)
     def test_a_quarantine_is_over_with_the_last_letter_of_its_key(self, store: Store) -> None:
         session, _ = owner(store, "first", {ORDERS: 0})
         with session.transaction() as transaction:
@@ -192,7 +199,7 @@ class LetterConformance(Contract):
             assert transaction.lift(KEY)
 
     @pytest.mark.requirement("N15")
-    @pytest.mark.usefixtures("side_by_side")
+    @needs(Capability.QUARANTINE, Capability.MANY_WRITERS)
     @pytest.mark.parametrize("hold", [Hold.WAITS, Hold.BEGINS])
     @pytest.mark.parametrize("first", ["the letter", "the release"])
     def test_of_a_letter_that_holds_its_key_and_a_release_at_once_one_commits(
@@ -229,11 +236,6 @@ class LetterConformance(Contract):
         waiting = [found.offset for found in read(store)]
         held = session.claim([ORDERS], {}).positions[ORDERS].quarantined
         assert (waiting, held) in [([1, 3], {KEY.key}), ([], frozenset())]
-
-    def test_an_error_that_names_no_write_has_no_culprit(self, store: Store) -> None:
-        session = store.open("ledger", "first")
-
-        assert session.culprit(ValueError("no"), 3) is None
 
 
 def committed(transaction: Transaction) -> bool:

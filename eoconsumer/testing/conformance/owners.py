@@ -11,6 +11,7 @@ from threading import Condition
 
 import pytest
 
+from eoconsumer.core.capabilities import Capability
 from eoconsumer.core.positions import Move
 from eoconsumer.errors import Fenced, StoreError, TransientStoreError
 from eoconsumer.protocols import Store, StoreSession
@@ -18,6 +19,7 @@ from eoconsumer.testing.conformance.contract import (
     ORDERS,
     RETURNS,
     Contract,
+    needs,
     owner,
     patiently,
     step,
@@ -67,9 +69,8 @@ class OwnerConformance(Contract):
         row = store.open("ledger", "looker").positions([ORDERS])[ORDERS]
         assert row.next_offset == MESSAGES
 
+    @needs(Capability.ENDS_FORMER_OWNER)
     def test_an_open_transaction_of_a_former_owner_holds_nobody_up(self, store: Store) -> None:
-        if not self.ends_former_owner:
-            self.lacks("its database cannot end another's session (ends_former_owner)")
         session, rows = owner(store, "first", {ORDERS: 0, RETURNS: 0})
         transaction = session.transaction()
         self.write(store, transaction.session, "sold")
@@ -90,8 +91,8 @@ class OwnerConformance(Contract):
     def test_a_claim_that_has_to_wait_for_a_former_owner_asks_for_another_try(
         self, store: Store
     ) -> None:
-        if self.ends_former_owner:
-            self.lacks("its claims end a former owner instead (ends_former_owner)")
+        if self.has(store, Capability.ENDS_FORMER_OWNER):
+            self.lacks(f"its claims end a former owner instead ({Capability.ENDS_FORMER_OWNER})")
         # A transaction belongs to the thread that opened it.
         with ThreadPoolExecutor(1) as elsewhere:
 

@@ -6,10 +6,11 @@ from __future__ import annotations
 
 import pytest
 
+from eoconsumer.core.capabilities import Capability
 from eoconsumer.core.positions import Move
 from eoconsumer.errors import Fenced, TransientStoreError
 from eoconsumer.protocols import Store
-from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, owner, step
+from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, needs, owner, step
 
 
 class TransactionConformance(Contract):
@@ -123,7 +124,7 @@ class TransactionConformance(Contract):
         assert self.read(store) == []
         assert second.positions([ORDERS])[ORDERS].next_offset == 0
 
-    @pytest.mark.usefixtures("side_by_side")
+    @needs(Capability.MANY_WRITERS)
     def test_a_former_owner_goes_on_with_the_partitions_that_it_still_has(
         self, store: Store
     ) -> None:

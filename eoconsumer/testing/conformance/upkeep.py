@@ -8,11 +8,12 @@ from concurrent.futures import ThreadPoolExecutor
 
 import pytest
 
+from eoconsumer.core.capabilities import Capability
 from eoconsumer.core.letters import DeadLetter
 from eoconsumer.core.positions import Position
 from eoconsumer.message import Message, Record
 from eoconsumer.protocols import Store
-from eoconsumer.testing.conformance.contract import ORDERS, Contract, owner, step
+from eoconsumer.testing.conformance.contract import ORDERS, Contract, needs, owner, step
 
 
 class UpkeepConformance(Contract):
@@ -22,6 +23,7 @@ class UpkeepConformance(Contract):
         assert isinstance(store, Store)
         assert store.transaction_seconds is None or store.transaction_seconds > 0
 
+    @needs(Capability.LETTERS)
     def test_dead_letters_are_visible_with_the_position(self, store: Store) -> None:
         session, rows = owner(store, "first", {ORDERS: 41})
 
@@ -32,6 +34,7 @@ class UpkeepConformance(Contract):
 
         assert self.letters(store) == [41]
 
+    @needs(Capability.LETTERS)
     def test_dead_letters_are_rolled_back_with_their_transaction(self, store: Store) -> None:
         session, _ = owner(store, "first", {ORDERS: 41})
 
@@ -41,6 +44,7 @@ class UpkeepConformance(Contract):
 
         assert self.letters(store) == []
 
+    @needs(Capability.LETTERS)
     def test_dead_letters_need_no_transaction(self, store: Store) -> None:
         store.open("ledger", "first").bury([letter(41), letter(43)])
 
@@ -67,6 +71,11 @@ class UpkeepConformance(Contract):
         error = ValueError("not a number")
 
         assert store.open("ledger", "first").translate(error) is error
+
+    def test_an_error_that_names_no_write_has_no_culprit(self, store: Store) -> None:
+        session = store.open("ledger", "first")
+
+        assert session.culprit(ValueError("no"), 3) is None
 
     def test_a_closed_session_gives_its_transaction_up(self, store: Store) -> None:
         session, _ = owner(store, "first", {ORDERS: 0})

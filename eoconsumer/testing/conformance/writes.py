@@ -6,11 +6,13 @@ from __future__ import annotations
 
 import pytest
 
+from eoconsumer.core.capabilities import Capability
 from eoconsumer.errors import HandlerMisuse, WriteFailed
 from eoconsumer.protocols import Store
-from eoconsumer.testing.conformance.contract import ORDERS, Contract, owner, step
+from eoconsumer.testing.conformance.contract import ORDERS, Contract, needs, owner, step
 
 
+@needs(Capability.WRITES)
 class WriteConformance(Contract):
     """Writes as values have the effect of writes through the session."""
 

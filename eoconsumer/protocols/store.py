@@ -1,20 +1,25 @@
-"""What a store and a source must do. The in-memory store defines the meaning."""
+"""What a store must do. The in-memory store defines the meaning.
+
+Its heart is what is abstract here. What is not, a store may leave out: it says in ``capabilities``
+what it does, and inherits from these protocols that it refuses the rest.
+"""
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Callable, Iterable, Iterator, Mapping, Sequence
-from contextlib import AbstractAsyncContextManager, AbstractContextManager
-from typing import Any, Protocol, runtime_checkable
+from abc import abstractmethod
+from collections.abc import Iterator, Mapping, Sequence
+from types import TracebackType
+from typing import Any, Protocol, Self, runtime_checkable
 
 from typing_extensions import TypeVar
 
 from eoconsumer.core.applied import Applied
-from eoconsumer.core.identity import Found, Sighting
+from eoconsumer.core.capabilities import Capability
 from eoconsumer.core.lanes import Lane
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
 from eoconsumer.core.positions import Claims, Move, Position, Start
-from eoconsumer.errors import PositionError
-from eoconsumer.message import MessageKey, RawMessage, TopicPartition
+from eoconsumer.errors import Fenced
+from eoconsumer.message import MessageKey, TopicPartition
 
 S_co = TypeVar("S_co", covariant=True, default=Any)
 
@@ -23,6 +28,7 @@ class Scope(Protocol[S_co]):
     """Where writes go: an open transaction, or a reader's session outside of one."""
 
     @property
+    @abstractmethod
     def session(self) -> S_co:
         """The native session of the database, handed to the handler."""
 
@@ -34,7 +40,9 @@ class Scope(Protocol[S_co]):
         ``HandlerMisuse`` for what is no write of this store. Outside of a transaction each write
         stands alone, and the arguments are not kept.
         """
+        raise Capability.WRITES.missing()
 
+    @abstractmethod
     def advance(self, moves: Sequence[Move]) -> None:
         """Write all positions in one command, each only where epoch and position are still ours.
 
@@ -50,18 +58,53 @@ class Scope(Protocol[S_co]):
         Both *write* the quarantine, so that of this and a ``lift`` at the same time one fails with
         ``TransientStoreError``. Outside of a transaction no letter holds.
         """
+        raise Capability.LETTERS.missing()
 
     def remove(self, letter: Letter) -> None:
         """Remove a dead letter; raises ``LetterGone`` where it is not there any more.
 
         Where the open transaction of somebody else has removed it: ``TransientStoreError``.
         """
+        raise Capability.LETTERS.missing()
 
     def note_applied(self, lines: Sequence[Applied]) -> None:
         """Write lines of the applied-log; a line that is there already is left as it is."""
+        raise Capability.APPLIED_LOG.missing()
 
 
-class Transaction(Scope[S_co], AbstractContextManager["Transaction[S_co]", None], Protocol[S_co]):
+class CommitsOnLeaving(Protocol):
+    """A block that commits when it is left, or aborts: after an error, also one of the commit."""
+
+    @abstractmethod
+    def commit(self) -> None:
+        """Commit."""
+
+    @abstractmethod
+    def abort(self) -> None:
+        """Roll back; does nothing where a commit was sent."""
+
+    def __enter__(self) -> Self:
+        """Begin."""
+        return self
+
+    def __exit__(
+        self,
+        kind: type[BaseException] | None,
+        error: BaseException | None,
+        trace: TracebackType | None,
+    ) -> None:
+        """Commit, or roll back after an error."""
+        if error is not None:
+            self.abort()
+            return
+        try:
+            self.commit()
+        except BaseException:
+            self.abort()
+            raise
+
+
+class Transaction(Scope[S_co], CommitsOnLeaving, Protocol[S_co]):
     """One transaction. As a context manager it commits on leaving, or aborts on an error."""
 
     def lift(self, key: MessageKey) -> bool:
@@ -69,7 +112,9 @@ class Transaction(Scope[S_co], AbstractContextManager["Transaction[S_co]", None]
 
         Raises ``TransientStoreError`` where a letter is being buried for it at the same time.
         """
+        return True
 
+    @abstractmethod
     def commit(self) -> None:
         """Commit; may be called again after ``CommitInDoubt``.
 
@@ -77,6 +122,7 @@ class Transaction(Scope[S_co], AbstractContextManager["Transaction[S_co]", None]
         transaction is surely gone, ``HandlerMisuse`` where the handler broke it.
         """
 
+    @abstractmethod
     def abort(self) -> None:
         """Roll back. Never raises: what cannot be told to the server, the server forgets."""
 
@@ -84,6 +130,7 @@ class Transaction(Scope[S_co], AbstractContextManager["Transaction[S_co]", None]
 class StoreSession(Scope[S_co], Protocol[S_co]):
     """A reader's long-lived session with the store; used by one thread at a time."""
 
+    @abstractmethod
     def claim(
         self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]
     ) -> Claims:
@@ -99,19 +146,43 @@ class StoreSession(Scope[S_co], Protocol[S_co]):
 
     def positions(self, partitions: Sequence[TopicPartition]) -> dict[TopicPartition, Position]:
         """Read the rows from the primary, never older than our own last write."""
+        rows = self.all_positions()
+        return {key: rows[key] for key in partitions if key in rows}
 
+    @abstractmethod
     def all_positions(self) -> dict[TopicPartition, Position]:
         """Read all rows of the group in the same way, whatever topics they are of."""
 
+    @abstractmethod
     def release(self, moves: Sequence[Move]) -> None:
         """Note that rows which are still ours have no live owner any more."""
 
+    def write(self, writes: Sequence[Any]) -> None:
+        """See ``Scope.write``; if not overridden, in a transaction of their own."""
+        with self.transaction() as own:
+            own.write(writes)
+
+    def advance(self, moves: Sequence[Move]) -> None:
+        """See ``Scope.advance``; if not overridden, each in a transaction of its own."""
+        gone: list[TopicPartition] = []
+        for move in moves:
+            try:
+                with self.transaction() as own:
+                    own.advance([move])
+            except Fenced as fenced:
+                gone += fenced.partitions
+        if gone:
+            raise Fenced(gone)
+
     def note_failure(self, letter: Letter, error: BaseException) -> None:
         """Note in a dead letter one more attempt, and its error; nothing where it is gone."""
+        raise Capability.LETTERS.missing()
 
+    @abstractmethod
     def transaction(self) -> Transaction[S_co]:
         """Open a transaction."""
 
+    @abstractmethod
     def translate(self, error: BaseException) -> BaseException:
         """Return ``TransientStoreError`` for what the database asks to be tried again.
 
@@ -126,13 +197,16 @@ class StoreSession(Scope[S_co], Protocol[S_co]):
         Raises what the database or its driver says, as the handler itself would. Nothing to do
         where a session writes at once.
         """
+        return
 
     def culprit(self, error: BaseException, messages: int) -> int | None:
         """Return which of ``messages`` (from 0) a handler of runs failed for, by its ``error``.
 
         Known where a command of as many writes as there were messages says which write failed.
         """
+        return None
 
+    @abstractmethod
     def close(self) -> None:
         """End the session; open transactions are rolled back."""
 
@@ -144,13 +218,16 @@ class Store(Protocol[S_co]):
     @property
     def transaction_seconds(self) -> float | None:
         """How long a transaction may take, from its begin to its commit; None: no limit."""
+        return None
 
+    @abstractmethod
     def setup(self) -> None:
         """Make what the store needs; idempotent, safe when many start at once.
 
         Raises ``ConfigurationError`` where the database cannot do what is promised.
         """
 
+    @abstractmethod
     def open(self, group: str, owner: str) -> StoreSession[S_co]:
         """Open a session for one reader; ``owner`` is unique among all readers, ever."""
 
@@ -160,6 +237,7 @@ class Store(Protocol[S_co]):
         The order is that of group, topic, partition and offset; ``after`` is the last letter of
         the answer before.
         """
+        raise Capability.LETTERS.missing()
 
     def applied(
         self, group: str, partition: TopicPartition, first: int, upto: int
@@ -168,15 +246,18 @@ class Store(Protocol[S_co]):
 
         They come in the order of their first offsets, and are not all held in memory.
         """
+        raise Capability.APPLIED_LOG.missing()
 
     def close(self) -> None:
         """Close what the store opened itself."""
+        return
 
 
 @runtime_checkable
 class LaneStore(Store[S_co], Protocol[S_co]):
     """A store whose partitions may have lanes, each with a row of its own."""
 
+    @abstractmethod
     def open_lane(self, group: str, owner: str, lane: Lane) -> StoreSession[S_co]:
         """Open a session for one lane; its claims, positions and moves are of that lane's rows.
 
@@ -192,171 +273,3 @@ class LaneStore(Store[S_co], Protocol[S_co]):
         and is further on than the start's. The lane owns it if the partition's row has that epoch
         *after* this write; else it is left out.
         """
-
-
-class AsyncScope(Protocol[S_co]):
-    """What ``Scope`` is to threads, for asyncio: the same names and meanings, awaited.
-
-    A caller that is cancelled while it waits does not know whether it was done, as after a lost
-    answer.
-    """
-
-    @property
-    def session(self) -> S_co:
-        """The native session of the database, handed to the handler."""
-
-    async def write(self, writes: Sequence[Any]) -> None:
-        """See ``Scope.write``."""
-
-    async def advance(self, moves: Sequence[Move]) -> None:
-        """See ``Scope.advance``."""
-
-    async def bury(self, letters: Sequence[DeadLetter]) -> None:
-        """See ``Scope.bury``."""
-
-    async def remove(self, letter: Letter) -> None:
-        """See ``Scope.remove``."""
-
-    async def note_applied(self, lines: Sequence[Applied]) -> None:
-        """See ``Scope.note_applied``."""
-
-
-class AsyncTransaction(
-    AsyncScope[S_co],
-    AbstractAsyncContextManager["AsyncTransaction[S_co]", None],
-    Protocol[S_co],
-):
-    """One transaction, begun, used and ended by one task; commits when its block is left."""
-
-    async def lift(self, key: MessageKey) -> bool:
-        """See ``Transaction.lift``."""
-
-    async def commit(self) -> None:
-        """See ``Transaction.commit``."""
-
-    async def abort(self) -> None:
-        """See ``Transaction.abort``; it also ends what a cancelled call has left behind."""
-
-
-class AsyncStoreSession(AsyncScope[S_co], Protocol[S_co]):
-    """A reader's long-lived session with the store; used by one task at a time."""
-
-    async def claim(
-        self, partitions: Sequence[TopicPartition], starts: Mapping[TopicPartition, Start]
-    ) -> Claims:
-        """See ``StoreSession.claim``."""
-
-    async def positions(
-        self, partitions: Sequence[TopicPartition]
-    ) -> dict[TopicPartition, Position]:
-        """See ``StoreSession.positions``."""
-
-    async def all_positions(self) -> dict[TopicPartition, Position]:
-        """See ``StoreSession.all_positions``."""
-
-    async def release(self, moves: Sequence[Move]) -> None:
-        """See ``StoreSession.release``."""
-
-    async def note_failure(self, letter: Letter, error: BaseException) -> None:
-        """See ``StoreSession.note_failure``."""
-
-    async def transaction(self) -> AsyncTransaction[S_co]:
-        """Open a transaction: ``async with await session.transaction() as transaction``."""
-
-    async def translate(self, error: BaseException) -> BaseException:
-        """See ``StoreSession.translate``."""
-
-    async def flush(self) -> None:
-        """See ``StoreSession.flush``."""
-
-    def culprit(self, error: BaseException, messages: int) -> int | None:
-        """See ``StoreSession.culprit``."""
-
-    async def close(self) -> None:
-        """End the session; open transactions are rolled back."""
-
-
-@runtime_checkable
-class AsyncStore(Protocol[S_co]):
-    """What ``Store`` is to threads, for asyncio; used on one event loop."""
-
-    @property
-    def transaction_seconds(self) -> float | None:
-        """How long a transaction may take, from its begin to its commit; None: no limit."""
-
-    async def setup(self) -> None:
-        """See ``Store.setup``."""
-
-    async def open(self, group: str, owner: str) -> AsyncStoreSession[S_co]:
-        """See ``Store.open``."""
-
-    async def letters(self, which: Selection, after: Letter | None, limit: int) -> Sequence[Letter]:
-        """See ``Store.letters``."""
-
-    def applied(
-        self, group: str, partition: TopicPartition, first: int, upto: int
-    ) -> AsyncIterator[Applied]:
-        """See ``Store.applied``."""
-
-    async def close(self) -> None:
-        """Close what the store opened itself."""
-
-
-class Source(Protocol):
-    """A reader's half of a consumer group; polled by one thread at a time."""
-
-    max_poll_seconds: float
-    commit_failed: Callable[[list[TopicPartition]], None]
-    position_failed: Callable[[TopicPartition, PositionError], None]
-
-    def subscribe(
-        self,
-        topics: Sequence[str],
-        assigned: Callable[[list[TopicPartition]], None],
-        revoked: Callable[[list[TopicPartition]], None],
-        lost: Callable[[list[TopicPartition]], None],
-    ) -> None:
-        """Join the group; the callbacks run inside ``poll``, on the thread that polls."""
-
-    def poll(self, messages: int, seconds: float) -> Sequence[RawMessage]:
-        """Return what is ready, at most ``messages``; wait up to ``seconds`` for the first.
-
-        A partition that cannot be fetched from its position is named to ``position_failed``.
-        Raises ``BrokerError``.
-        """
-
-    def assign(
-        self, positions: Mapping[TopicPartition, int], others: Mapping[TopicPartition, int]
-    ) -> None:
-        """Fetch ``positions`` from these offsets on; ``others`` go on from theirs."""
-
-    def assignment(self) -> list[TopicPartition]:
-        """Return what is assigned at present."""
-
-    def pause(self, keys: Iterable[TopicPartition]) -> None:
-        """Fetch nothing of these partitions for now."""
-
-    def resume(self, keys: Iterable[TopicPartition]) -> None:
-        """Fetch these partitions again."""
-
-    def resolve(self, policies: Mapping[TopicPartition, str | int]) -> dict[TopicPartition, Start]:
-        """Turn start policies into offsets; "group" without a commit is left out."""
-
-    def inspect(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, Sighting]:
-        """Ask what Kafka says of these partitions now; wait some seconds at most."""
-
-    def glance(self, keys: Sequence[TopicPartition]) -> dict[TopicPartition, Sighting] | None:
-        """Ask the same without waiting; None until the answer is here."""
-
-    def look_up(self, offsets: Mapping[TopicPartition, int]) -> dict[TopicPartition, Found | None]:
-        """Read the first message at or behind each offset, beside what is being fetched.
-
-        None: there is none, the log ends. Waits some seconds at most; what is not told by then is
-        left out.
-        """
-
-    def commit(self, positions: Mapping[TopicPartition, int], *, wait: bool) -> None:
-        """Commit to the group; with ``wait`` raise ``BrokerError`` where it was refused."""
-
-    def close(self) -> None:
-        """Leave the group."""

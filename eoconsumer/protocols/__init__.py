@@ -1,0 +1,33 @@
+"""What a store and a source must do."""
+
+from eoconsumer.protocols.source import Source
+from eoconsumer.protocols.store import (
+    CommitsOnLeaving,
+    LaneStore,
+    Scope,
+    Store,
+    StoreSession,
+    Transaction,
+)
+from eoconsumer.protocols.store_async import (
+    AsyncCommitsOnLeaving,
+    AsyncScope,
+    AsyncStore,
+    AsyncStoreSession,
+    AsyncTransaction,
+)
+
+__all__ = [
+    "AsyncCommitsOnLeaving",
+    "AsyncScope",
+    "AsyncStore",
+    "AsyncStoreSession",
+    "AsyncTransaction",
+    "CommitsOnLeaving",
+    "LaneStore",
+    "Scope",
+    "Source",
+    "Store",
+    "StoreSession",
+    "Transaction",
+]
