@@ -22,6 +22,15 @@ if TYPE_CHECKING:
     S = TypeVar("S", bound=SQLServer)
 
 
+# Assertions of the suite are explained like those of a test file.
+pytest.register_assert_rewrite("eoconsumer.testing.conformance")
+
+
+def pytest_configure(config: pytest.Config) -> None:
+    """Make the marks of the suite known, for who runs it with ``--strict-markers``."""
+    config.addinivalue_line("markers", "requirement(*ids): what a test of the suite proves")
+
+
 class TopicFactory(Protocol):
     """What the fixture ``topic_factory`` gives."""
 

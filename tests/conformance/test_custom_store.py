@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import re
+import signal
 import sqlite3
 import subprocess
 import sys
@@ -14,7 +15,7 @@ import pytest
 from custom_store.store import SQLiteStore
 from typer.testing import CliRunner
 
-from eoconsumer import Consumer, Message
+from eoconsumer import Consumer, Message, Record
 from eoconsumer.cli.app import app
 from eoconsumer.errors import ConfigurationError, HandlerFailed
 from eoconsumer.stores import open_async_store, open_store
@@ -47,6 +48,26 @@ class TestSQLiteStore(StoreConformance):
 
     def end_the_transaction(self, store: SQLiteStore, session: sqlite3.Connection) -> None:
         session.commit()
+
+
+#: Commits two messages, and dies when the third is written and not committed.
+KILLED = """
+import os, signal, sys
+from custom_store.store import SQLiteStore
+from eoconsumer import Consumer
+from eoconsumer.testing.feed import feed
+
+store = SQLiteStore(sys.argv[1])
+consumer = Consumer("unused:9092", store, group="ledger", batch_size=2)
+
+@consumer.on("moves")
+def moved(message, session):
+    session.execute("INSERT INTO ledger VALUES (?)", (message.value.decode(),))
+    if message.value == b"4":
+        os.kill(os.getpid(), signal.SIGKILL)
+
+feed(consumer, [b"1", b"2", b"3", b"4"])
+"""
 
 
 class Ledger(Consumer):
@@ -169,12 +190,32 @@ def test_what_was_applied_is_not_asked_of_a_log_that_is_not_kept(tmp_path: Path)
     assert "--collection" in done.stderr
 
 
-def test_what_the_store_does_not_declare_is_skipped_and_the_report_says_why() -> None:
-    suite = f"{__file__}::TestSQLiteStore"
-    chosen = "dead_letters_need_no_transaction or fences_its_lanes or nobody_up or 63_bits"
-    run = [sys.executable, "-m", "pytest", "-rs", "-k", chosen, suite]
+@pytest.mark.requirement("N1")
+def test_what_a_killed_process_left_undone_is_done_once(store: SQLiteStore) -> None:
+    messages = [b"1", b"2", b"3", b"4"]
+    program = [sys.executable, "-c", KILLED, store.path]
+    killed = subprocess.run(program, check=False, cwd=ROOT / "examples")
+    rows = store.database().execute("SELECT text FROM ledger").fetchall()
+    assert (killed.returncode, rows) == (-signal.SIGKILL, [("1",), ("2",)])
 
-    done = subprocess.run(run, capture_output=True, text=True, check=False, cwd=ROOT)
+    fed = feed(
+        Ledger("unused:9092", store),
+        [Record("moves", 0, offset, value) for offset, value in enumerate(messages)],
+    )
+
+    assert [message.value for message in fed.applied] == [b"3", b"4"]
+    rows = store.database().execute("SELECT text FROM ledger").fetchall()
+    assert rows == [("1",), ("2",), ("3",), ("4",)]
+
+
+def test_what_the_store_does_not_declare_is_skipped_and_the_report_says_why(tmp_path: Path) -> None:
+    settings = tmp_path / "pytest.ini"  # of somebody else's project
+    settings.write_text(f"[pytest]\naddopts = --strict-markers\npythonpath = {ROOT}/examples")
+    chosen = "dead_letters_need_no_transaction or fences_its_lanes or nobody_up or 63_bits"
+    suite = f"{__file__}::TestSQLiteStore"
+    run = [sys.executable, "-m", "pytest", "-c", str(settings), "-rs", "-k", chosen, suite]
+
+    done = subprocess.run(run, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout
     for reason in (

@@ -39,22 +39,17 @@ store does not declare.
 
 from __future__ import annotations
 
-import pytest
-
-# Assertions of this package are explained like those of a test file.
-pytest.register_assert_rewrite(__name__)
-
-from eoconsumer.testing.conformance.advances import AdvanceConformance  # noqa: E402 - see above
-from eoconsumer.testing.conformance.applied import AppliedConformance  # noqa: E402
-from eoconsumer.testing.conformance.claims import ClaimConformance  # noqa: E402
-from eoconsumer.testing.conformance.commits import CommitConformance  # noqa: E402
-from eoconsumer.testing.conformance.lanes import LaneConformance  # noqa: E402
-from eoconsumer.testing.conformance.letters import LetterConformance  # noqa: E402
-from eoconsumer.testing.conformance.on_a_loop import AsyncContract  # noqa: E402
-from eoconsumer.testing.conformance.owners import OwnerConformance  # noqa: E402
-from eoconsumer.testing.conformance.transactions import TransactionConformance  # noqa: E402
-from eoconsumer.testing.conformance.upkeep import UpkeepConformance  # noqa: E402
-from eoconsumer.testing.conformance.writes import WriteConformance  # noqa: E402
+from eoconsumer.testing.conformance.advances import AdvanceConformance
+from eoconsumer.testing.conformance.applied import AppliedConformance
+from eoconsumer.testing.conformance.claims import ClaimConformance
+from eoconsumer.testing.conformance.commits import CommitConformance
+from eoconsumer.testing.conformance.lanes import LaneConformance
+from eoconsumer.testing.conformance.letters import LetterConformance
+from eoconsumer.testing.conformance.on_a_loop import AsyncContract
+from eoconsumer.testing.conformance.owners import OwnerConformance
+from eoconsumer.testing.conformance.transactions import TransactionConformance
+from eoconsumer.testing.conformance.upkeep import UpkeepConformance
+from eoconsumer.testing.conformance.writes import WriteConformance
 
 
 class _Shared(
