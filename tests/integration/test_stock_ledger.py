@@ -49,6 +49,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
         replica_set: MongoReplicaSet = request.getfixturevalue("mongo_replica_set")
         yield replica_set.url_for(name)
         with MongoClient[Any](replica_set.url) as client:
+            # A killed worker's transaction would hold its collections for a minute.
+            client.admin.command("killAllSessions", [])
             client.drop_database(name)
     else:
         yield empty_database(request.getfixturevalue(kind))
