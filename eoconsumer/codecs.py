@@ -11,7 +11,7 @@ from typing import Any, Literal, TypeAlias
 from pydantic import TypeAdapter
 
 from eoconsumer.errors import ConfigurationError
-from eoconsumer.message import Message, RawMessage, UndecodedMessage
+from eoconsumer.message import Message, Messages, RawMessage, Undecoded
 
 Form: TypeAlias = Literal["handle", "batch", "writes"]
 Decode: TypeAlias = Callable[[Message[Any]], Any]
@@ -70,32 +70,33 @@ class Route:
     call: Callable[..., Any]
     decode: Decode | None = None
 
-    def view(self, raw: Sequence[RawMessage]) -> list[Message[Any]]:
+    def view(self, raw: Sequence[RawMessage]) -> Messages[Any]:
         """Return the messages as the handler sees them."""
-        if self.decode is None:
-            return [Message(r, r.value()) for r in raw]
-        if isinstance(self.decode, JsonDecoder):
-            return _parsed(raw, self.decode.parse)
-        return [self._decoded(r, self.decode) for r in raw]
-
-    @staticmethod
-    def _decoded(raw: RawMessage, decode: Decode) -> Message[Any]:
-        try:
-            return Message(raw, decode(Message(raw, raw.value())))
-        except Exception as error:
-            return UndecodedMessage(raw, error)
+        decode = self.decode
+        if decode is None:
+            return Messages(raw, [each.value() for each in raw])
+        if isinstance(decode, JsonDecoder):
+            return Messages(raw, _parsed(raw, decode.parse))
+        return Messages(raw, [_decoded(each, decode) for each in raw])
 
 
-def _parsed(raw: Sequence[RawMessage], parse: Callable[[bytes], Any]) -> list[Message[Any]]:
-    """Return messages with parsed values, without a look at each as a message before."""
-    messages: list[Message[Any]] = []
+def _decoded(raw: RawMessage, decode: Decode) -> Any:
+    try:
+        return decode(Message(raw, raw.value()))
+    except Exception as error:
+        return Undecoded(error)
+
+
+def _parsed(raw: Sequence[RawMessage], parse: Callable[[bytes], Any]) -> list[Any]:
+    """Return parsed values, without a look at each as a message before."""
+    values: list[Any] = []
     for message in raw:
         value = message.value()
         try:
-            messages.append(Message(message, None if value is None else parse(value)))
+            values.append(None if value is None else parse(value))
         except Exception as error:
-            messages.append(UndecodedMessage(message, error))
-    return messages
+            values.append(Undecoded(error))
+    return values
 
 
 @dataclass

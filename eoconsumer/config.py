@@ -33,7 +33,7 @@ class Config(BaseModel):
     group: str = Field(min_length=1)
     mode: Mode = Mode.EXACTLY_ONCE
     start: Literal["earliest", "latest", "error", "group"] | NonNegativeInt = "earliest"
-    batch_size: int = Field(5_000, ge=1)
+    batch_size: int = Field(10_000, ge=1)
     batch_bytes: int = Field(16 * 1024 * 1024, ge=1)
     max_partitions: int | None = Field(None, ge=1)
     readers: int = Field(2, ge=1)

@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from bisect import bisect_left
+from collections.abc import Callable, Iterator, Sequence
 from dataclasses import dataclass
-from typing import Any, Generic, NamedTuple, Protocol, cast
+from operator import methodcaller
+from typing import Any, Generic, NamedTuple, Protocol, cast, overload
 
 # Comes with pydantic; typing.TypeVar knows no default before Python 3.13.
 from typing_extensions import TypeVar
@@ -45,6 +47,7 @@ class RawMessage(Protocol):
     def value(self) -> bytes | None: ...  # noqa: D102
     def headers(self) -> Headers | None: ...  # noqa: D102
     def leader_epoch(self) -> int | None: ...  # noqa: D102
+    def __len__(self) -> int: ...  # noqa: D105 - of the value, in bytes
 
 
 class Message(Generic[V]):
@@ -53,7 +56,7 @@ class Message(Generic[V]):
     It reads Kafka's message on demand, so a field that a handler does not look at costs nothing.
     """
 
-    __slots__ = ("__weakref__", "_raw", "_value")
+    __slots__ = ("_raw", "_value")
 
     def __init__(self, raw: RawMessage, value: V) -> None:
         """View ``raw``; ``value`` is the decoded value (the raw bytes where nothing decodes)."""
@@ -116,11 +119,6 @@ class Message(Generic[V]):
         return f"Message({self.topic}[{self.partition}]@{self.offset})"
 
 
-def sizes_of(messages: Sequence[Message[Any]]) -> list[int]:
-    """Return how many bytes the raw values have; in one place, since it is asked of all."""
-    return [len(message._raw.value() or b"") for message in messages]
-
-
 class UndecodedMessage(Message[Any]):
     """A message whose value could not be decoded: ``value`` raises, the raw fields are there."""
 
@@ -140,6 +138,93 @@ class UndecodedMessage(Message[Any]):
             f"({type(self._error).__name__}).",
             offset=self.offset,
         ) from self._error
+
+
+class Undecoded(NamedTuple):
+    """Stands where a value would be, for one that could not be decoded."""
+
+    error: Exception
+
+
+class Messages(Sequence[Message[V]]):
+    """Messages of one partition in offset order; a view of each is made when it is looked at.
+
+    What is kept is Kafka's messages and the decoded values. A list of views would be as many more
+    objects that live as long as their batch, and Python's garbage collector visits each of those
+    several times: in a backlog that took longer than the handlers.
+    """
+
+    __slots__ = ("_raw", "_values", "_view")
+
+    def __init__(self, raw: Sequence[RawMessage] = (), values: Sequence[Any] = ()) -> None:
+        """Hold ``raw`` messages and their values; ``Undecoded`` where there is none."""
+        self._raw, self._values = list(raw), list(values)
+        whole = Undecoded not in set(map(type, self._values))
+        self._view: Callable[[RawMessage, Any], Message[Any]] = Message if whole else _view
+
+    @classmethod
+    def of(cls, messages: Sequence[Message[V]]) -> Messages[V]:
+        """Return ``messages`` in this form."""
+        if isinstance(messages, Messages):
+            return messages
+        return cls([m._raw for m in messages], list(map(_value, messages)))
+
+    @property
+    def raw(self) -> Sequence[RawMessage]:
+        """What Kafka's client returned."""
+        return self._raw
+
+    def sizes(self) -> list[int]:
+        """Return how many bytes the values have in Kafka."""
+        return list(map(len, self._raw))
+
+    def before(self, offset: int) -> int:
+        """Return how many of them stand before ``offset``."""
+        return bisect_left(self._raw, offset, key=_offset)
+
+    def extend(self, more: Messages[V]) -> None:
+        """Hold ``more`` behind these."""
+        self._raw += more._raw
+        self._values += more._values
+        if self._view is Message:
+            self._view = more._view
+
+    def drop(self, count: int) -> None:
+        """Let the first ``count`` go."""
+        del self._raw[:count], self._values[:count]
+
+    def __len__(self) -> int:
+        """Count them."""
+        return len(self._raw)
+
+    def __iter__(self) -> Iterator[Message[V]]:
+        """Make one view after the other."""
+        return map(self._view, self._raw, self._values)
+
+    @overload
+    def __getitem__(self, index: int) -> Message[V]: ...
+    @overload
+    def __getitem__(self, index: slice) -> Messages[V]: ...
+    def __getitem__(self, index: int | slice) -> Message[V] | Messages[V]:
+        """Return a view of one, or some of them."""
+        if isinstance(index, int):
+            return self._view(self._raw[index], self._values[index])
+        some: Messages[V] = Messages()
+        some._raw, some._values, some._view = self._raw[index], self._values[index], self._view
+        return some
+
+
+def _view(raw: RawMessage, value: Any) -> Message[Any]:
+    return (
+        UndecodedMessage(raw, value.error) if isinstance(value, Undecoded) else Message(raw, value)
+    )
+
+
+def _value(message: Message[Any]) -> Any:
+    return Undecoded(message._error) if isinstance(message, UndecodedMessage) else message._value
+
+
+_offset: Callable[[RawMessage], int] = methodcaller("offset")
 
 
 @dataclass(frozen=True, slots=True)
@@ -181,3 +266,6 @@ class Record:
 
     def leader_epoch(self) -> int | None:  # noqa: D102
         return self.epoch_number
+
+    def __len__(self) -> int:  # noqa: D105
+        return len(self.payload or b"")

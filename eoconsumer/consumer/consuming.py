@@ -47,7 +47,7 @@ class Consuming(Generic[T]):
     group: str = ""
     mode: Mode | str = Mode.EXACTLY_ONCE
     start: str | int | datetime = "earliest"
-    batch_size: int = 5_000
+    batch_size: int = 10_000
     batch_bytes: int = 16 * 1024 * 1024
     max_partitions: int | None = None
     readers: int = 2

@@ -24,7 +24,7 @@ from eoconsumer.core.partition import Event, Partition, State
 from eoconsumer.core.positions import Claims, Position, Start
 from eoconsumer.core.settings import Settings
 from eoconsumer.errors import EOConsumerError
-from eoconsumer.message import Message, TopicPartition
+from eoconsumer.message import Messages, TopicPartition
 
 Rows = Mapping[TopicPartition, Position]
 
@@ -53,11 +53,11 @@ class Dealer(Flow):
 
         Nothing of it stays here: one lane that stands still must not let this grow without end.
         """
-        fresh: dict[TopicPartition, list[Message]] = {}
+        fresh: dict[TopicPartition, Messages] = {}
         for key, epochs in self._open.items():
             partition = self.partitions[key]
             if partition.pending:
-                fresh[key], partition.pending = partition.pending, []
+                fresh[key], partition.pending = partition.pending, Messages()
                 for message in fresh[key]:
                     if not epochs or epochs[-1][1] != message.leader_epoch:
                         epochs.append((message.offset, message.leader_epoch))

@@ -22,7 +22,7 @@ from eoconsumer.core.lanes import Ahead
 from eoconsumer.core.letters import DeadLetter, Hold
 from eoconsumer.core.positions import UNKNOWN, Identity, Move, Position
 from eoconsumer.errors import KeyInQuarantine
-from eoconsumer.message import Message, MessageKey, TopicPartition, sizes_of
+from eoconsumer.message import Message, MessageKey, Messages, TopicPartition
 
 
 class State(Enum):
@@ -91,7 +91,7 @@ class Partition:
     leader_epoch: int | None = None
     stored: int = 0
     fetched: int = 0
-    pending: list[Message] = field(default_factory=list)
+    pending: Messages = field(default_factory=Messages)
     wake_at: float = 0.0
     setbacks: int = 0
     suspect: int = 0
@@ -110,7 +110,7 @@ class Partition:
         """Go where the table says; an event that the table does not know here is a bug."""
         self.state = TABLE[self.state, event]
         if self.state in (State.UNCLAIMED, State.GONE):
-            self.pending.clear()
+            self.pending = Messages()
             self.fates.clear()
             self.suspects = self.tries = 0
 
@@ -137,12 +137,13 @@ class Partition:
         """
         if not self.live:
             return False
-        if messages[0].offset < self.fetched:
-            messages = [m for m in messages if m.offset >= self.fetched]
-            if not messages:
+        fresh = Messages.of(messages)
+        if fresh[0].offset < self.fetched:
+            fresh = fresh[fresh.before(self.fetched) :]
+            if not fresh:
                 return False
-        self.pending.extend(messages)
-        self.fetched = messages[-1].offset + 1
+        self.pending.extend(fresh)
+        self.fetched = fresh[-1].offset + 1
         return True
 
     def take(self, limit: int, size: int) -> Run | None:
@@ -153,7 +154,7 @@ class Partition:
         if self.state is not State.OWNED or not self.pending:
             return None
         if self.suspects:
-            before = sum(m.offset < self.suspect for m in self.pending[:limit])
+            before = self.pending.before(self.suspect)
             limit = min(limit, before or (self.suspects + 1) // 2)
         messages, total = fit(self.pending, limit, size)
         if self.quarantined:
@@ -175,15 +176,14 @@ class Partition:
 
     def settle(self, upto: int) -> None:
         """Note that everything below ``upto`` is done with."""
-        everything = upto >= self.fetched
-        done = len(self.pending) if everything else sum(m.offset < upto for m in self.pending)
+        done = self.pending.before(upto)
         if self.suspects and upto > self.suspect:
             self.suspects = max(0, self.suspects - done)
             self.suspect = upto
             self.tries = 0
         if done:
             self.leader_epoch = self.pending[done - 1].leader_epoch
-        del self.pending[:done]
+        self.pending.drop(done)
         for offset in [o for o in self.fates if o < upto]:
             del self.fates[offset]
         self.position = upto
@@ -253,13 +253,15 @@ class Partition:
         return Move(self.key, self.epoch, self.stored, run.upto, leader_epoch)
 
 
-def fit(messages: Sequence[Message], limit: int, size: int) -> tuple[Sequence[Message], int]:
+def fit(messages: Messages, limit: int, size: int) -> tuple[Messages, int]:
     """Return the longest head of at most ``limit`` messages and ``size`` bytes, one at least.
 
     The second value is its size in bytes.
     """
-    sizes = sizes_of(messages[:limit])
+    head = messages[:limit]
+    sizes = head.sizes()
     if sum(sizes) > size:
         fitting = sum(total <= size for total in accumulate(sizes))
-        sizes = sizes[: max(1, fitting)]
-    return messages[: len(sizes)], sum(sizes)
+        head = head[: max(1, fitting)]
+        sizes = sizes[: len(head)]
+    return head, sum(sizes)

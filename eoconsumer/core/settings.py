@@ -27,7 +27,7 @@ class Settings:
 
     mode: Mode = Mode.EXACTLY_ONCE
     start: str | int = "earliest"
-    batch_size: int = 5_000
+    batch_size: int = 10_000
     batch_bytes: int = 16 * 1024 * 1024
     max_partitions: int | None = None
     retry: RetryPolicy = field(default_factory=RetryPolicy)

@@ -117,13 +117,13 @@ class KafkaSource:
             raise self._judge(error.args[0]) or BrokerError(text(error)) from error
         except RuntimeError as error:  # the client is closed
             raise BrokerError(str(error)) from error
-        if any(m.error() is not None for m in got):
-            for message in got:
-                told = message.error()
-                if told is not None and not self._is_about_a_position(told, message):
-                    judged = self._judge(told)
-                    if judged is not None:
-                        raise judged
+        failed = [(said, m) for m in got if (said := m.error()) is not None]
+        for told, message in failed:
+            if not self._is_about_a_position(told, message):
+                judged = self._judge(told)
+                if judged is not None:
+                    raise judged
+        if failed:
             got = [m for m in got if m.error() is None]
         return cast(list[RawMessage], got)
 

@@ -1,5 +1,6 @@
 """What a store and a source must do."""
 
+from eoconsumer.protocols.buffer import Buffer, Buffering
 from eoconsumer.protocols.source import Source
 from eoconsumer.protocols.store import (
     CommitsOnLeaving,
@@ -23,6 +24,8 @@ __all__ = [
     "AsyncStore",
     "AsyncStoreSession",
     "AsyncTransaction",
+    "Buffer",
+    "Buffering",
     "CommitsOnLeaving",
     "LaneStore",
     "Scope",

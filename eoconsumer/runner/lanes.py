@@ -20,7 +20,7 @@ from eoconsumer.core.dealer import Dealer, LaneFlow
 from eoconsumer.core.identity import Found, Sighting
 from eoconsumer.core.positions import Start
 from eoconsumer.errors import PositionError
-from eoconsumer.message import Message, RawMessage, TopicPartition
+from eoconsumer.message import Messages, RawMessage, TopicPartition
 from eoconsumer.protocols import Source, StoreSession
 from eoconsumer.runner.flag import Flag
 from eoconsumer.runner.reader import Reader
@@ -29,17 +29,6 @@ from eoconsumer.runner.watch import Watch
 
 log = logging.getLogger("eoconsumer.reader")
 Callback = Callable[[list[TopicPartition]], None]
-
-
-class Undealt(Message[None]):
-    """A message on its way to a lane, which decodes it."""
-
-    __slots__ = ()
-
-    @property
-    def raw(self) -> RawMessage:
-        """Kafka's message."""
-        return self._raw
 
 
 class Lanes:
@@ -128,12 +117,13 @@ class DealerReader(Reader):
         finally:
             self._lanes.end()
 
-    def _poll(self, effect: fx.Poll) -> dict[TopicPartition, list[Message[Any]]] | None:
+    def _poll(self, effect: fx.Poll) -> dict[TopicPartition, Messages[Any]] | None:
         polled = self._fetching.poll(effect)
         if polled is None:  # stop: each lane finishes its batch, and no more
             self._lanes.over.set()
             return None
-        return {key: [Undealt(m, None) for m in some] for key, some in polled.items()}
+        # A lane decodes what it is dealt.
+        return {key: Messages(some, [None] * len(some)) for key, some in polled.items()}
 
     def _open(self, effect: lx.Open) -> None:
         with self._lanes.changed:
@@ -218,7 +208,7 @@ class LaneSource:
         """Keep the callbacks."""
         self._callbacks = {"assigned": assigned, "revoked": revoked, "lost": lost}
 
-    def poll(self, messages: int, seconds: float) -> list[RawMessage]:
+    def poll(self, messages: int, seconds: float) -> Sequence[RawMessage]:
         """Act upon one piece of news, or else return messages that were dealt."""
         board, changed = self._lanes.board, self._lanes.changed
         desk = board.desk(self._number)
@@ -227,7 +217,7 @@ class LaneSource:
                 changed.wait(seconds)
             if not desk.news:
                 taken = board.take(self._number, messages)
-                return [message.raw for _, message in taken if isinstance(message, Undealt)]
+                return Messages.of([message for _, message in taken]).raw
             kind, rows = desk.news.popleft()
         if kind == "assigned":
             self.expect(rows)

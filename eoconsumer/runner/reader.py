@@ -12,7 +12,7 @@ from eoconsumer.core import effects as fx
 from eoconsumer.core.flow import Flow
 from eoconsumer.core.positions import Claims, Position
 from eoconsumer.errors import BrokerError, EOConsumerError, Fenced, StoreError
-from eoconsumer.message import Message, TopicPartition
+from eoconsumer.message import Messages, TopicPartition
 from eoconsumer.protocols import Source, StoreSession, Transaction
 from eoconsumer.runner.driving import drive
 from eoconsumer.runner.fetching import Fetching
@@ -79,7 +79,7 @@ class Reader:
         except EOConsumerError as error:
             log.warning("not everything could be given up in order: %s", error)
 
-    def _poll(self, effect: fx.Poll) -> dict[TopicPartition, list[Message[Any]]] | None:
+    def _poll(self, effect: fx.Poll) -> dict[TopicPartition, Messages[Any]] | None:
         polled = self._fetching.poll(effect)
         if polled is None:
             return None
@@ -89,6 +89,7 @@ class Reader:
     # --- the store --------------------------------------------------------------------------
 
     def _claim(self, effect: fx.Claim) -> Claims:
+        self._work.recording.forget(effect.partitions)  # they are fetched anew
         return self._store.claim(effect.partitions, effect.starts)
 
     def _read_positions(self, effect: fx.ReadPositions) -> dict[TopicPartition, Position]:

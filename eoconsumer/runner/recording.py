@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
-from itertools import repeat
-from typing import Any
-from weakref import WeakKeyDictionary
+from bisect import bisect_right
+from collections.abc import Callable, Container, Iterable, Sequence
+from itertools import accumulate
+from typing import Any, cast
 
-from eoconsumer.core.effects import RunFailed
+from eoconsumer.core.effects import Run, RunFailed
 from eoconsumer.errors import TransientStoreError, WriteFailed
-from eoconsumer.message import Message, TopicPartition
+from eoconsumer.message import Message, Messages, RawMessage, TopicPartition
+from eoconsumer.protocols import Buffer, Buffering
+
+#: After how many messages their writes go into the buffer: soon enough that what is not kept of
+#: them is gone before the garbage collector looks at it (it does with each 700th new object).
+PART = 250
 
 
 class Recording:
@@ -19,18 +24,22 @@ class Recording:
     keep Python's garbage collector busy.
     """
 
-    def __init__(self) -> None:
-        """Have nothing recorded."""
-        self._writes: list[Any] = []
-        self._owners: list[Message[Any]] = []  # of each write its message
-        self._silent: list[Message[Any]] = []  # those whose handlers returned nothing
-        self._several: dict[type, bool] = {}  # which types of results are iterables
-        self._known: WeakKeyDictionary[Message[Any], list[Any]] = WeakKeyDictionary()
+    def __init__(self, session: object = None) -> None:
+        """Have nothing recorded; ``session`` may have buffers of its own for what waits."""
+        self._buffer = session.buffer if isinstance(session, Buffering) else list[Any]
+        self._writes: Buffer = self._buffer()
+        self._fresh: list[Any] = []  # what is not in the buffer yet
+        self._asked: list[RawMessage] = []  # whose handlers are asked, in order
+        self._counts: list[int] = []  # how many writes each of these returned, as far as we are
+        self._single: set[type] = set()  # types of results that are one write
+        # By the identity of Kafka's message, which cannot be hashed and is kept here with it.
+        self._known: dict[int, tuple[RawMessage, Sequence[Any]]] = {}
 
     @property
     def writes(self) -> Sequence[Any]:
         """What was recorded since the start, in order."""
-        return self._writes
+        self._put_away()
+        return cast(Sequence[Any], self._writes)
 
     @property
     def remembered(self) -> int:
@@ -39,41 +48,76 @@ class Recording:
 
     def start(self) -> None:
         """Begin with another batch."""
-        self._writes, self._owners, self._silent = [], [], []
+        self._writes, self._fresh = self._buffer(), []
+        self._asked, self._counts = [], []
 
     def keep(self) -> None:
         """Remember what was recorded: its transaction was rolled back, and will be done again."""
-        for message in self._silent:
-            self._known[message] = []
-        for message, write in zip(self._owners, self._writes, strict=False):
-            self._known.setdefault(message, []).append(write)
+        writes, ends = self.writes, accumulate(self._counts)
+        for raw, count, end in zip(self._asked, self._counts, ends, strict=False):
+            self._known[id(raw)] = raw, writes[end - count : end]
         self.start()
 
-    def knows(self, message: Message[Any]) -> bool:
-        """Record again what is remembered of ``message``, if it is; its handler is not asked."""
-        known = self._known.pop(message, None)
+    def settle(self, runs: Iterable[Run]) -> None:
+        """Remember nothing of ``runs``, which are committed; some messages were passed over."""
+        for run in runs if self._known else ():
+            for raw in Messages.of(run.messages).raw:
+                self._known.pop(id(raw), None)
+
+    def forget(self, partitions: Container[tuple[str | None, int | None]]) -> None:
+        """Remember nothing of ``partitions``: their messages are dropped, or come anew."""
+        for key, (raw, _) in list(self._known.items()):
+            if (raw.topic(), raw.partition()) in partitions:
+                del self._known[key]
+
+    def expect(self, messages: Sequence[Message[Any]]) -> None:
+        """Note whose handlers are asked next."""
+        del self._asked[len(self._counts) :]  # those that a failure kept from being asked
+        self._asked += Messages.of(messages).raw
+
+    @property
+    def next(self) -> RawMessage:
+        """The message whose handler is asked next, or has just failed."""
+        return self._asked[len(self._counts)]
+
+    def ask(self, messages: Sequence[Message[Any]], call: Callable[[Message[Any]], Any]) -> None:
+        """Record what ``call`` returns for each of ``messages``; its error leaves at ``next``."""
+        self.expect(messages)
+        again = bool(self._known)
+        for start in range(0, len(messages), PART):
+            fresh, counts, single = self._fresh, self._counts, self._single
+            for message in messages[start : start + PART]:
+                if again and self.knows_next():
+                    continue
+                returned = call(message)
+                if type(returned) in single:  # as in most batches
+                    fresh.append(returned)
+                    counts.append(1)
+                else:
+                    self.add(returned)
+            self._put_away()
+
+    def _put_away(self) -> None:
+        if self._fresh:
+            self._writes.extend(self._fresh)
+            self._fresh = []
+
+    def knows_next(self) -> bool:
+        """Record again what is remembered of the next message, if it is; nobody is asked then."""
+        known = self._known.pop(id(self.next), None)
         if known is not None:
-            self.add(message, known)
+            self.add(known[1])
         return known is not None
 
-    def add(self, message: Message[Any], returned: Any) -> None:
-        """Record what the handler of ``message`` returned: nothing, a write, or an iterable."""
-        kind = type(returned)
-        several = self._several.get(kind)
-        if several is None:
-            several = self._several[kind] = hasattr(kind, "__iter__")
-        if several:
-            before = len(self._owners)
-            self._writes.extend(returned)
-            count = len(self._writes) - before
-            self._owners.extend(repeat(message, count))
-            if not count:
-                self._silent.append(message)
-        elif returned is None:
-            self._silent.append(message)
-        else:
-            self._writes.append(returned)
-            self._owners.append(message)
+    def add(self, returned: Any) -> None:
+        """Record what was returned for the next message: nothing, a write, or an iterable."""
+        before = len(self._fresh)
+        if hasattr(type(returned), "__iter__"):
+            self._fresh.extend(returned)
+        elif returned is not None:
+            self._single.add(type(returned))
+            self._fresh.append(returned)
+        self._counts.append(len(self._fresh) - before)
 
     def refused(self, error: WriteFailed | TransientStoreError, *, inside: bool) -> Exception:
         """Return what to raise, with its cause, where the recorded writes failed.
@@ -91,7 +135,12 @@ class Recording:
     def _place(self, index: int | None) -> tuple[TopicPartition | None, int | None]:
         """Return partition and offset of the message that a write is of, if that is known."""
         if index is not None:
-            message = self._owners[index]
-            return TopicPartition(message.topic, message.partition), message.offset
-        partitions = {TopicPartition(m.topic, m.partition) for m in self._owners}
+            raw = self._asked[bisect_right(list(accumulate(self._counts)), index)]
+            return _partition(raw), raw.offset()
+        writing = zip(self._asked, self._counts, strict=False)
+        partitions = {_partition(raw) for raw, count in writing if count}
         return (partitions.pop() if len(partitions) == 1 else None), None
+
+
+def _partition(raw: RawMessage) -> TopicPartition:
+    return TopicPartition(raw.topic() or "", raw.partition() or 0)

@@ -47,7 +47,7 @@ class Work:
         self._user = user
         self._watch = watch
         self._store = store
-        self.recording = Recording()
+        self.recording = Recording(store)
 
     def view(self, raw: RawMessage) -> Message[Any]:
         """Return one message as its handler sees it."""
@@ -73,7 +73,7 @@ class Work:
             return
         call_handler = route.call if inside else self._flushing(route.call)
         if route.form == "batch":
-            call = partial(call_handler, messages, session)
+            call = partial(call_handler, list(messages), session)
             self._stage(run, messages, call, until, attempt)
             in_time(until)
             return
@@ -113,13 +113,14 @@ class Work:
 
     def after_commit(self, runs: Sequence[Run]) -> None:
         """Run the stages after the commit; an error is logged and counted, nothing else."""
+        self.recording.settle(runs)
         if self._user.after_commit is None:
             return
         for run in runs:
             began, error = time.monotonic(), None
             try:
                 if run.live:
-                    self._user.after_commit(run.live)
+                    self._user.after_commit(list(run.live))
             except Exception as raised:
                 error = raised
                 log.exception("after_commit failed for %s; its messages stay done", run.partition)
@@ -132,6 +133,7 @@ class Work:
 
     def revoked(self, keys: Sequence[TopicPartition]) -> None:
         """Tell the user what went."""
+        self.recording.forget(keys)
         self._hook("on_revoked", self._user.on_revoked, keys)
 
     # --- inside -----------------------------------------------------------------------------
@@ -179,20 +181,17 @@ class Work:
         attempt: int,
     ) -> None:
         """Ask the handler for the writes of each message, once; nothing is written here."""
-        tracing, recording = self._watch.tracing, self.recording
-        again = recording.remembered > 0
-        for message in messages:
-            if again and recording.knows(message):
-                continue
-            began = time.monotonic() if tracing else 0.0
+        each = ([message] for message in messages)
+        for part in each if self._watch.tracing else (messages,):
+            began = time.monotonic()
             try:
-                recording.add(message, call(message))
+                self.recording.ask(part, call)
             except Exception as error:
-                trace(self._watch, run, [message], attempt, "handle", began, error)
-                failure = self._failure(run, message.offset, error, until, before="untouched")
+                trace(self._watch, run, part, attempt, "handle", began, error)
+                offset = self.recording.next.offset()
+                failure = self._failure(run, offset, error, until, before="untouched")
                 raise failure from failure.__cause__
-            if tracing:
-                trace(self._watch, run, [message], attempt, "handle", began, None)
+            trace(self._watch, run, part, attempt, "handle", began, None)
         in_time(until)
 
     def _failure(

@@ -19,7 +19,7 @@ from eoconsumer.core import effects as fx
 from eoconsumer.core.flow import Flow
 from eoconsumer.core.positions import Claims, Position
 from eoconsumer.errors import BrokerError, EOConsumerError, Fenced, StoreError
-from eoconsumer.message import Message, TopicPartition
+from eoconsumer.message import Messages, TopicPartition
 from eoconsumer.protocols import AsyncStoreSession, AsyncTransaction, Source
 from eoconsumer.runner.driving import drive
 from eoconsumer.runner.fetching import Fetching
@@ -124,7 +124,7 @@ class AsyncReader:
         except EOConsumerError as error:
             log.warning("not everything could be given up in order: %s", error)
 
-    async def _poll(self, effect: fx.Poll) -> dict[TopicPartition, list[Message[Any]]] | None:
+    async def _poll(self, effect: fx.Poll) -> dict[TopicPartition, Messages[Any]] | None:
         polled = await self._on_the_thread(self._fetching.poll, effect)
         if polled is None:
             return None
@@ -133,6 +133,7 @@ class AsyncReader:
     # --- the store --------------------------------------------------------------------------
 
     async def _claim(self, effect: fx.Claim) -> Claims:
+        self._work.recording.forget(effect.partitions)  # they are fetched anew
         return await self._store.claim(effect.partitions, effect.starts)
 
     async def _read_positions(self, effect: fx.ReadPositions) -> dict[TopicPartition, Position]:

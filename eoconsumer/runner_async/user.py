@@ -9,10 +9,10 @@ from functools import partial
 from inspect import isawaitable
 from typing import Any
 
-from eoconsumer.codecs import JsonDecoder, Route
+from eoconsumer.codecs import Decode, JsonDecoder
 from eoconsumer.core.effects import Before, Run
 from eoconsumer.errors import TransientStoreError, WriteFailed
-from eoconsumer.message import Message, RawMessage, TopicPartition, UndecodedMessage
+from eoconsumer.message import Message, Messages, RawMessage, TopicPartition, Undecoded
 from eoconsumer.protocols import AsyncScope, AsyncStoreSession
 from eoconsumer.runner.judging import culprit, in_time, judged, trace
 from eoconsumer.runner.recording import Recording
@@ -30,14 +30,14 @@ class AsyncWork:
         self._user = user
         self._watch = watch
         self._store = store
-        self.recording = Recording()
+        self.recording = Recording(store)
 
-    async def views(self, topic: str, raw: Sequence[RawMessage]) -> list[Message[Any]]:
+    async def views(self, topic: str, raw: Sequence[RawMessage]) -> Messages[Any]:
         """Return messages of one topic as their handler sees them."""
         route = self._user.routes.of(topic)
         if route.decode is None or isinstance(route.decode, JsonDecoder):
             return route.view(raw)
-        return [await _decoded(route, message) for message in raw]
+        return Messages(raw, [await _decoded(route.decode, message) for message in raw])
 
     async def handle(
         self, run: Run, session: Any, *, attempt: int, inside: bool, until: float | None
@@ -52,9 +52,8 @@ class AsyncWork:
             return
         call_handler = route.call if inside else self._flushing(route.call)
         if route.form == "batch":
-            await self._stage(
-                run, messages, partial(call_handler, messages, session), until, attempt
-            )
+            call = partial(call_handler, list(messages), session)
+            await self._stage(run, messages, call, until, attempt)
         elif self._watch.tracing:
             for message in messages:
                 call = partial(call_handler, message, session)
@@ -86,6 +85,7 @@ class AsyncWork:
 
     async def after_commit(self, runs: Sequence[Run]) -> None:
         """Run the stages after the commit; an error is logged and counted, nothing else."""
+        self.recording.settle(runs)
         if self._user.after_commit is None:
             return
         after_commit: Callable[..., Any] = self._user.after_commit
@@ -93,7 +93,7 @@ class AsyncWork:
             began, error = time.monotonic(), None
             try:
                 if run.live:
-                    await after_commit(run.live)
+                    await after_commit(list(run.live))
             except Exception as raised:
                 error = raised
                 log.exception("after_commit failed for %s; its messages stay done", run.partition)
@@ -106,6 +106,7 @@ class AsyncWork:
 
     async def revoked(self, keys: Sequence[TopicPartition]) -> None:
         """Tell the user what went."""
+        self.recording.forget(keys)
         await self._hook("on_revoked", self._user.on_revoked, keys)
 
     # --- inside -----------------------------------------------------------------------------
@@ -153,8 +154,9 @@ class AsyncWork:
     ) -> None:
         """Ask the handler for the writes of each message, once; nothing is written here."""
         tracing, recording = self._watch.tracing, self.recording
+        recording.expect(messages)
         for message in messages:
-            if recording.knows(message):
+            if recording.knows_next():
                 continue
             began = time.monotonic() if tracing else 0.0
             try:
@@ -164,7 +166,7 @@ class AsyncWork:
                     returned = await returned
                 elif hasattr(kind, "__aiter__"):
                     returned = [write async for write in returned]
-                recording.add(message, returned)
+                recording.add(returned)
             except Exception as error:
                 trace(self._watch, run, [message], attempt, "handle", began, error)
                 failure = await self._failure(run, message.offset, error, until, before="untouched")
@@ -196,13 +198,10 @@ class AsyncWork:
             log.exception("%s failed for %s; the consumer goes on", name, ", ".join(map(str, keys)))
 
 
-async def _decoded(route: Route, raw: RawMessage) -> Message[Any]:
-    """Return ``raw`` with its value decoded; the decoder may be awaited, and may not."""
-    assert route.decode is not None
+async def _decoded(decode: Decode, raw: RawMessage) -> Any:
+    """Return the decoded value of ``raw``; the decoder may be awaited, and may not."""
     try:
-        value = route.decode(Message(raw, raw.value()))
-        if isawaitable(value):
-            value = await value
-        return Message(raw, value)
+        value = decode(Message(raw, raw.value()))
+        return await value if isawaitable(value) else value
     except Exception as error:
-        return UndecodedMessage(raw, error)
+        return Undecoded(error)

@@ -171,7 +171,7 @@ def test_nothing_piles_up_at_the_dealer_while_one_lane_stands_still() -> None:
     for offset in range(1, 2_001, 2):
         bench.deals(messages([offset]))
         bench.done(2, offset + 1)
-    assert bench.flow.partitions[P0].pending == []
+    assert not bench.flow.partitions[P0].pending
     assert sum(len(desk.waiting[P0]) for desk in bench.board.desks) == 1
     assert bench.flow.partitions[P0].position == 0
 

@@ -12,6 +12,7 @@ from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, pr
 from eoconsumer.core.letters import DeadLetter
 from eoconsumer.core.partition import TABLE, Event, Partition, State, fit
 from eoconsumer.core.positions import Position
+from eoconsumer.message import Messages
 
 
 @pytest.mark.parametrize(("state", "event"), list(TABLE))
@@ -44,7 +45,7 @@ def test_only_a_claim_makes_a_partition_owned_from_nothing() -> None:
 def test_messages_of_a_partition_that_is_not_ours_are_dropped_unseen() -> None:
     partition = Partition(P0)
     assert not partition.add(messages(range(4)))
-    assert partition.pending == []
+    assert not partition.pending
 
 
 @pytest.mark.requirement("S3-14")
@@ -79,7 +80,7 @@ def test_the_position_behind_a_run_is_its_last_offset_and_one_whatever_is_missin
 def test_a_run_fits_its_bounds_but_has_one_message_at_least(
     sizes: list[int], limit: int, size: int, count: int
 ) -> None:
-    pending = [messages([n], size=bytes_)[0] for n, bytes_ in enumerate(sizes)]
+    pending = Messages.of([messages([n], size=bytes_)[0] for n, bytes_ in enumerate(sizes)])
     taken, total = fit(pending, limit, size)
     assert len(taken) == count
     assert total == sum(sizes[:count])
@@ -161,7 +162,7 @@ class Anything(RuleBasedStateMachine):
     def fenced_and_claimed_again(self, back: int) -> None:
         position = max(self.floor, self.partition.position - back)
         self.partition.on(Event.FENCED)
-        assert self.partition.pending == []
+        assert not self.partition.pending
         assert self.partition.take(9, 1_000) is None
         assert not self.partition.add(self.log[:3])
         self._claim(position)

@@ -7,7 +7,14 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from eoconsumer.errors import DecodeError
-from eoconsumer.message import Message, Record, TopicPartition, UndecodedMessage
+from eoconsumer.message import (
+    Message,
+    Messages,
+    Record,
+    TopicPartition,
+    Undecoded,
+    UndecodedMessage,
+)
 
 RECORD = Record("orders", 3, 41, b'{"card": "4111"}', b"k", (("a", b"1"), ("b", None)), 1_700)
 
@@ -91,3 +98,49 @@ def test_a_partition_equals_the_plain_pair_and_shows_as_kafka_writes_it() -> Non
     key = TopicPartition("orders", 3)
     assert key == ("orders", 3)
     assert f"{key}" == "orders[3]"
+
+
+def row(offsets: list[int], undecoded: int | None = None) -> Messages:
+    failed = Undecoded(ValueError())
+    values = [failed if offset == undecoded else offset for offset in offsets]
+    return Messages([Record("orders", 3, offset, b"x" * offset) for offset in offsets], values)
+
+
+OFFSETS = st.lists(st.integers(0, 50), unique=True).map(sorted)
+
+
+@given(OFFSETS, st.slices(50), st.integers(0, 60))
+def test_messages_in_a_row_are_a_sequence_of_views(
+    offsets: list[int], part: slice, behind: int
+) -> None:
+    messages = row(offsets)
+    assert [m.offset for m in messages] == [m.value for m in messages] == offsets
+    assert [m.offset for m in messages[part]] == offsets[part]
+    assert [messages[n].offset for n in range(len(messages))] == offsets
+    assert messages.sizes() == offsets
+    assert messages.before(behind) == sum(offset < behind for offset in offsets)
+
+
+@given(OFFSETS, OFFSETS, st.integers(0, 50))
+def test_messages_are_added_behind_and_let_go_from_the_front(
+    some: list[int], more: list[int], count: int
+) -> None:
+    messages = row(some)
+    messages.extend(row(more))
+    messages.drop(count)
+    assert [m.value for m in messages] == (some + more)[count:]
+
+
+@pytest.mark.parametrize("added", [[], [1, 2, 3]])
+def test_a_message_without_a_value_says_so_wherever_it_came_from(added: list[int]) -> None:
+    messages = Messages.of(list(row(added)))
+    messages.extend(Messages.of(list(row([4, 5, 6], undecoded=5))))
+    assert [m.value for m in messages if m.offset != 5] == [*added, 4, 6]
+    for message in (messages[-2], messages[len(added) :][1]):
+        with pytest.raises(DecodeError):
+            _ = message.value
+
+
+def test_no_view_is_kept() -> None:
+    messages = row([1])
+    assert messages[0] is not messages[0]

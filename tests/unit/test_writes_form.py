@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import gc
 from collections.abc import Callable, Iterator, Sequence
 from typing import Any
 
@@ -129,13 +128,24 @@ def test_a_handler_that_fails_while_it_yields_leaves_nothing_behind() -> None:
     assert side.called == [(0, 0), (0, 1), (0, 1), (0, 2)]
 
 
-def test_what_is_remembered_goes_with_its_message() -> None:
+def test_what_is_remembered_is_forgotten_with_its_partition() -> None:
     side = Side(place)
-    run = Run(P0, messages(range(3), P0))
-    side.handle(run)
+    side.handle(*RUNS)
     side.abort()
-    del run
-    gc.collect()
+    side.work.revoked([P0])
+    assert side.work.recording.remembered == len(RUNS[1])
+    side.handle(*RUNS)
+    assert len(side.called) == 5 + len(RUNS[0])
+
+
+def test_what_is_remembered_of_a_message_that_was_passed_over_is_forgotten() -> None:
+    side = Side(place)
+    side.handle(RUNS[0])
+    side.abort()
+    left = RUNS[0].dropping([1])
+    side.handle(left)
+    assert side.work.recording.remembered == 1
+    side.work.after_commit([left])
     assert side.work.recording.remembered == 0
 
 

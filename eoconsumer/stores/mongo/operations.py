@@ -9,7 +9,7 @@ from __future__ import annotations
 import re
 from collections.abc import Iterable, Mapping, Sequence
 from itertools import groupby
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple, TypeAlias, overload
 
 from bson import ObjectId
 from pymongo import DeleteMany, DeleteOne, InsertOne, ReplaceOne, UpdateMany, UpdateOne
@@ -44,6 +44,63 @@ class Part(NamedTuple):
     operations: list[Operation]
 
 
+class Inserts(NamedTuple):
+    """Documents that all go into one collection, which handlers called by this name."""
+
+    namespace: str | None
+    documents: list[Document]
+
+
+def inserts(writes: Sequence[Any]) -> Inserts | None:
+    """Return what ``writes`` insert, if they do nothing else and into one collection."""
+    if {*map(type, writes)} != {InsertOne}:
+        return None
+    names = {write._namespace for write in writes}
+    return Inserts(names.pop(), [write._doc for write in writes]) if len(names) == 1 else None
+
+
+class Buffer(Sequence[Any]):
+    """What handlers returned, in order, until it is sent.
+
+    Most batches insert into one collection. An ``InsertOne`` for each of their messages would live
+    as long as the batch, and Python's garbage collector would visit it several times; of documents
+    with plain values it keeps away. Who looks at such a write gets one that is made anew.
+    """
+
+    def __init__(self) -> None:
+        """Hold nothing."""
+        self.inserts: Inserts | None = None
+        self._writes: list[Any] = []  # everything, where it is not all one kind of insert
+
+    def extend(self, writes: Sequence[Any]) -> None:
+        """Hold ``writes`` behind what is here."""
+        more = None if self._writes else inserts(writes)
+        if more is not None and self.inserts is None:
+            self.inserts = more
+        elif more is not None and self.inserts is not None and more[0] == self.inserts[0]:
+            self.inserts.documents.extend(more.documents)
+        else:
+            self._writes = [*self, *writes]
+            self.inserts = None
+
+    def __len__(self) -> int:
+        """Count the writes."""
+        return len(self._writes) if self.inserts is None else len(self.inserts.documents)
+
+    @overload
+    def __getitem__(self, part: int) -> Operation: ...
+    @overload
+    def __getitem__(self, part: slice) -> Sequence[Operation]: ...
+    def __getitem__(self, part: int | slice) -> Operation | Sequence[Operation]:
+        """Return one of them, or some."""
+        if self.inserts is None:
+            return self._writes[part]
+        name, documents = self.inserts
+        if isinstance(part, int):
+            return InsertOne(documents[part], name)
+        return [InsertOne(document, name) for document in documents[part]]
+
+
 def planned(writes: Sequence[Any], database: str, *, inside: bool) -> dict[Place, list[Part]]:
     """Return what is to be sent to each collection, in order; refuse what is no write.
 
@@ -51,11 +108,10 @@ def planned(writes: Sequence[Any], database: str, *, inside: bool) -> dict[Place
     where increments are added up. Outside of one that would take the part of a later message along
     with an earlier one, and apply it again should one in between be refused.
     """
-    if {*map(type, writes)} == {InsertOne}:  # as in most batches, and by far quicker
-        names = {write._namespace for write in writes}
-        if len(names) == 1:
-            place = _place(writes[0], database)
-            return {place: [Part(range(len(writes)), [w._doc for w in writes], [])]}
+    found = writes.inserts if isinstance(writes, Buffer) else inserts(writes)
+    if found is not None:  # as in most batches, and by far quicker
+        place = _place(InsertOne({}, found.namespace), database)
+        return {place: [Part(range(len(writes)), found.documents, [])]}
     places = by_place(writes, database)
     split = {place: parts(writes, indexes) for place, indexes in places.items()}
     if not inside:

@@ -22,6 +22,7 @@ from eoconsumer.stores.mongo.claims import Claimer, Open
 from eoconsumer.stores.mongo.driver import AnyCollection, OwnSession
 from eoconsumer.stores.mongo.guard import open_session
 from eoconsumer.stores.mongo.letters import Letters
+from eoconsumer.stores.mongo.operations import Buffer
 from eoconsumer.stores.mongo.quarantine import Quarantine
 from eoconsumer.stores.mongo.rows import Rows, position
 from eoconsumer.stores.mongo.transaction import AsyncMongoTransaction, MongoTransaction
@@ -180,6 +181,10 @@ class AsyncMongoSession:
     async def flush(self) -> None:
         """Nothing is left to write: all is written at once."""
 
+    def buffer(self) -> Buffer:
+        """Return an empty buffer for what handlers return."""
+        return Buffer()
+
     def culprit(self, error: BaseException, messages: int) -> int | None:
         """Return which message a bulk write of one operation for each failed for."""
         return culprit(error, messages)
@@ -267,6 +272,10 @@ class MongoSession:
 
     def flush(self) -> None:
         """Nothing is left to write: all is written at once."""
+
+    def buffer(self) -> Buffer:
+        """Return an empty buffer for what handlers return."""
+        return Buffer()
 
     def culprit(self, error: BaseException, messages: int) -> int | None:
         """Return which message a bulk write of one operation for each failed for."""

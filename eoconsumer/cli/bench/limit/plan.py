@@ -12,7 +12,7 @@ SIDES = ("limit", "writes", "at-least-once", "batch", "handle", "one-by-one")
 #: What else there is to measure.
 PARTS = ("adaptive", "start", "latency", "memory")
 #: Upper bounds of a batch that the adaptive size is held against; the first one is the default.
-SIZES = ("adaptive", "250", "500", "1000", "2500", "5000", "10000")
+SIZES = ("adaptive", "500", "1000", "2500", "5000", "10000", "20000")
 
 
 @dataclass(frozen=True, slots=True)
