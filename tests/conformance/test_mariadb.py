@@ -16,16 +16,17 @@ from tests.conformance.sql_stores import (
     fresh_async_store,
     fresh_store,
 )
+from tests.conformance.whole import NothingIsSkipped
 
 
-class TestMariaDB(SQLConformance):
+class TestMariaDB(NothingIsSkipped, SQLConformance):
     @pytest.fixture
     def store(self, mariadb_server: MariaDBServer) -> Iterator[FreshStore]:
         with fresh_store(mariadb_server.url) as store:
             yield store
 
 
-class TestAsyncMariaDB(AsyncSQLConformance):
+class TestAsyncMariaDB(NothingIsSkipped, AsyncSQLConformance):
     @pytest.fixture
     def async_store(self, mariadb_server: MariaDBServer, loop: Loop) -> Iterator[FreshAsyncStore]:
         with fresh_async_store(mariadb_server.bare_url, loop) as store:

@@ -18,6 +18,7 @@ from eoconsumer.stores.mongo import AsyncMongoStore, MongoStore
 from eoconsumer.stores.twins import answer
 from eoconsumer.testing.conformance import AsyncStoreConformance, StoreConformance
 from eoconsumer.testing.conformance.on_a_loop import Blocking, Loop
+from tests.conformance.whole import NothingIsSkipped
 
 
 @pytest.fixture(scope="module")
@@ -64,7 +65,7 @@ class Writes:
         return InsertOne({"_id": [1]}, namespace=f"{store.database.name}.ledger")
 
 
-class TestMongoStore(Writes, StoreConformance):
+class TestMongoStore(NothingIsSkipped, Writes, StoreConformance):
     @pytest.fixture
     def store(self, emptied: MongoStore) -> MongoStore:
         return emptied
@@ -96,7 +97,7 @@ class TestMongoStore(Writes, StoreConformance):
         session.commit_transaction()
 
 
-class AsyncMongoConformance(Writes, AsyncStoreConformance):
+class AsyncMongoConformance(NothingIsSkipped, Writes, AsyncStoreConformance):
     def connected(self, url: str) -> Any:
         raise NotImplementedError
 

@@ -16,16 +16,17 @@ from tests.conformance.sql_stores import (
     fresh_async_store,
     fresh_store,
 )
+from tests.conformance.whole import NothingIsSkipped
 
 
-class TestPostgreSQL(SQLConformance):
+class TestPostgreSQL(NothingIsSkipped, SQLConformance):
     @pytest.fixture
     def store(self, postgres_server: PostgresServer) -> Iterator[FreshStore]:
         with fresh_store(postgres_server.url) as store:
             yield store
 
 
-class TestAsyncPostgreSQL(AsyncSQLConformance):
+class TestAsyncPostgreSQL(NothingIsSkipped, AsyncSQLConformance):
     @pytest.fixture
     def async_store(self, postgres_server: PostgresServer, loop: Loop) -> Iterator[FreshAsyncStore]:
         with fresh_async_store(postgres_server.bare_url, loop) as store:
