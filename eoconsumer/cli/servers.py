@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Callable, Iterator, Mapping, Sequence
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import ExitStack, contextmanager
 
@@ -13,17 +13,17 @@ from eoconsumer.servers.jars import kafka_jars
 
 @contextmanager
 def servers(
-    say: Callable[[str], None], broker: Mapping[str, str] | None = None
+    say: Callable[[str], None], broker: Mapping[str, str] | None = None, jvm: Sequence[str] = ()
 ) -> Iterator[tuple[KafkaBroker, MongoReplicaSet]]:
     """Start both at once and stop them at the end; ``say`` is told what takes time.
 
-    ``broker`` are settings of the broker, over those of the tests' brokers.
+    ``broker`` are settings of the broker and ``jvm`` flags of its Java, over those of the tests'.
 
     Raises ``ConfigurationError`` where a server cannot be started.
     """
     _fetch(say)
     say("Starting a Kafka broker and a MongoDB replica set of three nodes")
-    kafka, mongo = KafkaBroker(settings=broker), MongoReplicaSet()
+    kafka, mongo = KafkaBroker(settings=broker, jvm=jvm), MongoReplicaSet()
     with ExitStack() as stack:
         # Left in this order: first the servers end, then the threads that may wait for them.
         threads = stack.enter_context(ThreadPoolExecutor(2))

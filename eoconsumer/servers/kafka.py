@@ -6,7 +6,7 @@ import socket
 import subprocess
 import uuid
 from base64 import urlsafe_b64encode
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
 
 from confluent_kafka import KafkaException
@@ -45,6 +45,8 @@ SETTINGS = {
 }
 OUTPUT_TAIL = 2000  # characters
 JVM_FLAGS = (
+    # Most brokers live for seconds: better code would cost them more than it saves.
+    "-XX:TieredStopAtLevel=1",
     "-Xms256m",
     "-Xmx512m",
     "-XX:+UseSerialGC",
@@ -65,15 +67,22 @@ class KafkaBroker(ServerProcess):
     name = "kafka"
 
     def __init__(
-        self, *, port: int | None = None, settings: Mapping[str, str] | None = None
+        self,
+        *,
+        port: int | None = None,
+        settings: Mapping[str, str] | None = None,
+        jvm: Sequence[str] = (),
     ) -> None:
         """Prepare a broker; nothing runs before :meth:`start`.
 
         Args:
             port: where clients connect, by default a free one.
             settings: broker settings (``server.properties``) on top of ours.
+            jvm: flags of Java on top of ours, which are made for brokers that start soon and do
+                little.
         """
         super().__init__(port)
+        self._jvm = tuple(jvm)
         self._controller_port = free_port()
         self._settings = dict(settings or {})
 
@@ -84,7 +93,7 @@ class KafkaBroker(ServerProcess):
 
     def command(self) -> list[str]:
         """Run the broker on its formatted folder."""
-        return [*self._java("kafka.Kafka"), str(self._properties())]
+        return [*self._java("kafka.Kafka", *self._jvm), str(self._properties())]
 
     def is_ready(self) -> bool:
         """Whether the broker answers a request for its metadata."""
@@ -141,8 +150,8 @@ class KafkaBroker(ServerProcess):
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
 
-    def _java(self, main_class: str) -> list[str]:
-        return [str(find_java()), *JVM_FLAGS, "-cp", f"{kafka_jars()}/*", main_class]
+    def _java(self, main_class: str, *flags: str) -> list[str]:
+        return [str(find_java()), *JVM_FLAGS, *flags, "-cp", f"{kafka_jars()}/*", main_class]
 
     def _quorum(self) -> dict[str, str]:
         """The settings that name the controllers."""

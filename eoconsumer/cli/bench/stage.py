@@ -27,6 +27,8 @@ POLL_SECONDS = 0.1
 #: How long the first members of a group wait for the others, as brokers do in production: then
 #: all readers get their share at once, and none has to give half of it away.
 BROKER = {"group.initial.rebalance.delay.ms": "1000"}
+#: The best code that Java can make, as brokers in production have it.
+JVM = ("-XX:TieredStopAtLevel=4",)
 
 
 @dataclass(frozen=True, slots=True)
@@ -186,7 +188,7 @@ class Stage:
 def stage(say: Callable[[str], None]) -> Iterator[Stage]:
     """Start the servers, and stop them at the end; ``say`` is told what takes time."""
     with (
-        servers(say, BROKER) as (kafka, mongo),
+        servers(say, BROKER, JVM) as (kafka, mongo),
         MongoClient[dict[str, Any]](mongo.url) as client,
     ):
         yield Stage(kafka, mongo, client)
