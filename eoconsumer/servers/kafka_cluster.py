@@ -5,14 +5,13 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
-from types import TracebackType
-from typing import Self
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from eoconsumer.servers.kafka import KafkaBroker, new_cluster_id
+from eoconsumer.servers.startable import Startable
 
 POLL_SECONDS = 0.05
 #: Like those of one broker, replicated; and a leader or a controller that died is missed soon.
@@ -56,7 +55,7 @@ class KafkaNode(KafkaBroker):
         return [f"--cluster-id={self._cluster_id}"]
 
 
-class KafkaCluster:
+class KafkaCluster(Startable):
     """Three real brokers; two of them must be alive, or there is no controller.
 
     >>> with KafkaCluster() as kafka:
@@ -179,20 +178,6 @@ class KafkaCluster:
         if node is None:
             raise LookupError(f"The group {group} has no coordinator now.")
         return node
-
-    def __enter__(self) -> Self:
-        """Start the cluster."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop the cluster and remove its files."""
-        self.stop()
 
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})

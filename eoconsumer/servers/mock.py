@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from types import TracebackType
-from typing import Self
-
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
 
 from eoconsumer.errors import ConfigurationError
+from eoconsumer.servers.startable import Startable
 
 
-class MockKafka:
+class MockKafka(Startable):
     """A mock Kafka cluster inside this process, which any client on this machine can use.
 
     It can: produce and consume, keyed and with headers; idempotent and transactional producers;
@@ -62,17 +60,3 @@ class MockKafka:
     def stop(self) -> None:
         """End the cluster; clients that still use it see their connections refused."""
         self._host = None
-
-    def __enter__(self) -> Self:
-        """Start the cluster."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """End the cluster."""
-        self.stop()

@@ -9,14 +9,14 @@ import shutil
 import time
 from collections.abc import Mapping
 from pathlib import Path
-from types import TracebackType
-from typing import Any, Self
+from typing import Any
 
 from pymongo import MongoClient
 from pymongo.errors import OperationFailure, PyMongoError
 
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.servers.process import ServerProcess
+from eoconsumer.servers.startable import Startable
 
 REPLICA_SET = "rs0"
 ELECTION_TIMEOUT_MS = 2000
@@ -91,7 +91,7 @@ class MongoNode(ServerProcess):
         )
 
 
-class MongoReplicaSet:
+class MongoReplicaSet(Startable):
     """A replica set of real mongod processes with short elections.
 
     >>> with MongoReplicaSet(nodes=1) as mongo:
@@ -197,20 +197,6 @@ class MongoReplicaSet:
             if time.monotonic() > deadline:
                 raise TimeoutError(f"Not healthy within {timeout:g} s: nodes on {waiting}")
             time.sleep(POLL_SECONDS)
-
-    def __enter__(self) -> Self:
-        """Start the replica set."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop the replica set and remove its files."""
-        self.stop()
 
     @property
     def _hosts(self) -> list[str]:

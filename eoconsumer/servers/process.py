@@ -13,16 +13,15 @@ import sys
 import tempfile
 import time
 from pathlib import Path
-from types import TracebackType
-from typing import Self
 
 from eoconsumer.errors import ConfigurationError
+from eoconsumer.servers.startable import Startable
 
 GUARD = Path(__file__).with_name("guard.py")
 LOG_TAIL_LINES = 25
 
 
-class ServerProcess:
+class ServerProcess(Startable):
     """A server with a port and a folder of its own; both survive a restart.
 
     The server runs in its own session, so that Ctrl-C in a terminal reaches this process only,
@@ -180,20 +179,6 @@ class ServerProcess:
         """
         self.terminate()
         self.start(timeout)
-
-    def __enter__(self) -> Self:
-        """Start the server."""
-        self.start()
-        return self
-
-    def __exit__(
-        self,
-        kind: type[BaseException] | None,
-        error: BaseException | None,
-        traceback: TracebackType | None,
-    ) -> None:
-        """Stop the server and remove its files."""
-        self.stop()
 
     def _wait_for_end(self, timeout: float | None = None) -> None:
         if self._guard is None:
