@@ -21,9 +21,13 @@ STOP_SECONDS = 10.0
 
 
 class Progress(NamedTuple):
-    """How many documents a worker has done, and when (monotonic seconds) it said so."""
+    """How many documents a worker has done, and of these its stages have followed.
+
+    ``at``: when it said so, in monotonic seconds.
+    """
 
     applied: int
+    followed: int
     at: float
 
 
@@ -43,7 +47,8 @@ class Process:
         """Yield what a worker reports, until it ends."""
         assert self._process.stdout is not None
         async for line in self._process.stdout:
-            yield Progress(json.loads(line)["applied"], time.monotonic())
+            told = json.loads(line)
+            yield Progress(told["applied"], told["followed"], time.monotonic())
 
     async def output(self, *codes: int) -> str:
         """Wait for the end; raise ``EOConsumerError`` unless the exit code is among ``codes``."""
@@ -71,12 +76,15 @@ class Process:
 
 
 @asynccontextmanager
-async def example(name: str, *arguments: str) -> AsyncIterator[Process]:
-    """Run a command of the example ``name``; it is gone when this context is left."""
+async def example(name: str, *arguments: str, store: str = "") -> AsyncIterator[Process]:
+    """Run a command of the example ``name``; it is gone when this context is left.
+
+    ``store`` is a URL, which may hold a password: everybody on a machine can read command lines.
+    """
     process = Process(
         await asyncio.create_subprocess_exec(
             *(sys.executable, "-m", name, *arguments),
-            env={**os.environ, "PYTHONPATH": str(examples())},
+            env={**os.environ, "PYTHONPATH": str(examples()), "EOCONSUMER_STORE": store},
             stdin=asyncio.subprocess.DEVNULL,
             stdout=asyncio.subprocess.PIPE,
             stderr=asyncio.subprocess.PIPE,

@@ -12,7 +12,7 @@ from pathlib import Path
 from typing import NamedTuple
 
 from pymongo.uri_parser import parse_uri
-from stock_ledger.books import connect
+from stock_ledger.books_mongo import connect
 from stock_ledger.check import Report, check
 
 from .consumers import LedgerOnly

@@ -11,7 +11,7 @@ from typing import Any
 
 from pymongo import InsertOne
 from pymongo.client_session import ClientSession
-from stock_ledger.books import Books
+from stock_ledger.books_mongo import MongoBooks
 from stock_ledger.documents import BizDoc
 from stock_ledger.ledger import Entries, Source, expand
 from stock_ledger.watch import Done, Watch
@@ -20,7 +20,7 @@ from eoconsumer import Consumer, Message
 from eoconsumer.stores.mongo import MongoStore
 
 
-class LedgerOnly(Books):
+class LedgerOnly(MongoBooks):
     """The ledger without the stages that follow it."""
 
     def take_over(self, topic: str, partition: int) -> None:

@@ -24,7 +24,10 @@ DISAGREE, CONFIGURATION = 3, 78  # exit codes
 app = typer.Typer(help="A stock ledger fed from Kafka.", no_args_is_help=True, add_completion=False)
 
 Bootstrap = Annotated[str, typer.Option("-b", "--bootstrap", help="Kafka's bootstrap servers.")]
-StoreUrl = Annotated[str, typer.Option("--store", help="URL of a database, with its name.")]
+StoreUrl = Annotated[
+    str,
+    typer.Option("--store", envvar="EOCONSUMER_STORE", help="URL of a database, with its name."),
+]
 Topic = Annotated[str, typer.Option(help="The topic of the documents.")]
 Group = Annotated[str, typer.Option(help="The consumer group.")]
 Progress = Annotated[bool, typer.Option("--progress", help="Print progress as JSON lines.")]

@@ -9,12 +9,13 @@ from __future__ import annotations
 
 import time
 from collections.abc import Callable, Mapping
+from typing import Any
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
+from .books import Books
 from .documents import BizDoc
 from .ledger import Source, expand
-from .opening import AnyBooks
 from .watch import Done, Watch
 
 _BATCH = 500
@@ -22,7 +23,7 @@ _BATCH = 500
 
 def run(
     bootstrap: str,
-    books: AnyBooks,
+    books: Books[Any],
     topic: str,
     group: str,
     *,
@@ -76,7 +77,7 @@ def _all_ended(consumer: Consumer, ended: set[int]) -> bool:
     return bool(assigned) and ended >= {each.partition for each in assigned}
 
 
-def _handle(books: AnyBooks, messages: list[Message], watch: Watch) -> None:
+def _handle(books: Books[Any], messages: list[Message], watch: Watch) -> None:
     now, entries, done = time.time_ns(), [], []
     first: dict[tuple[str, int], int] = {}
     for message in messages:
@@ -90,3 +91,4 @@ def _handle(books: AnyBooks, messages: list[Message], watch: Watch) -> None:
     watch.done(done)
     for (topic, partition), offset in first.items():
         books.catch_up(topic, partition, handled_from=offset)
+    watch.followed(len(messages))

@@ -1,8 +1,8 @@
-"""The collections of the stock ledger in MongoDB, and the stages that follow the ledger.
+"""The books of the stock ledger, whatever database keeps them, and the stages that follow it.
 
-`ledger` and `payables` are written by the handler. `holdings` has one document for each (store,
-item), with a field for each of the two stages: `stock` and `cost`. They are derived from `ledger`
-by `Books.catch_up` after the handler's transaction, so a crash may come between. It does no harm:
+`ledger` and `payables` are written by the handler. `holdings` has for each (store, item) what each
+of the two stages says: `stock` and `cost`. They are derived from `ledger` by `Books.catch_up` after
+the handler's transaction, so a crash may come between. It does no harm:
 
 - The stages never trust the messages in hand. They fold what they have not seen yet *from the
   ledger*, so a missed step is made up by the next one, and `rebuild` is the same step from the
@@ -13,85 +13,52 @@ by `Books.catch_up` after the handler's transaction, so a crash may come between
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator
-from functools import partial
-from typing import Any, cast
-from uuid import uuid4
+from abc import ABC, abstractmethod
+from collections.abc import Collection, Iterable, Iterator
+from typing import Generic, NamedTuple, TypeVar
 
-from pymongo import ASCENDING, DESCENDING, MongoClient, UpdateOne
-from pymongo.client_session import ClientSession
-from pymongo.collection import Collection
-from pymongo.database import Database
-from pymongo.read_concern import ReadConcern
-from pymongo.read_preferences import ReadPreference
-from pymongo.write_concern import WriteConcern
+from .ledger import Entries, LedgerRow, PayableRow
+from .stock import Derived
 
-from .ledger import Entries, LedgerRow, PayableRow, together
-from .stock import Cost, Derived, Stock
+S = TypeVar("S")
+"""The session that a database's driver hands to the handler."""
 
-Document = dict[str, Any]
-_MAJORITY = WriteConcern("majority")
 SPAN = 5_000  # offsets folded in one transaction: bounds it, and never cuts a document
 BATCH = 10_000  # rows in one answer of the server
 
 
-def connect(url: str) -> Database[Document]:
-    """Return the database that `url` names; pymongo's `ConfigurationError` if it names none."""
-    client: MongoClient[Document] = MongoClient(url, tz_aware=True)
-    return client.get_default_database()
+class Books(ABC, Generic[S]):
+    """The ledger in one database."""
 
-
-class Books:
-    """The ledger's collections in one database."""
-
-    def __init__(self, database: Database[Document]) -> None:
-        """Use `database`, with majority reads from the primary and majority writes."""
-        self._database = database.with_options(
-            read_concern=ReadConcern("majority"),
-            write_concern=_MAJORITY,
-            read_preference=ReadPreference.PRIMARY,
-        )
-        self.ledger = cast(Collection[LedgerRow], self._database["ledger"])
-        self.payables = cast(Collection[PayableRow], self._database["payables"])
-        self.holdings = self._database["holdings"]
-        # Which session works on a partition's stages: a hint, so no write of it waits for others.
-        self._sessions = self._database["stage_sessions"].with_options(write_concern=WriteConcern())
-        self._worker = uuid4().hex
-
+    @abstractmethod
     def setup(self) -> None:
-        """Create the indexes; safe when many start at once. None is unique: see `ledger`."""
-        partition = [("topic", ASCENDING), ("partition", ASCENDING)]
-        for rows in ("ledger", "payables"):
-            order = [*partition, ("offset", ASCENDING), ("line", ASCENDING)]
-            self._database[rows].create_index(order)
-        self.holdings.create_index(partition)
+        """Make what is not there yet; safe when many start at once."""
 
-    def write(self, entries: Iterable[Entries], session: ClientSession | None = None) -> None:
+    @abstractmethod
+    def write(self, entries: Iterable[Entries], session: S | None = None) -> None:
         """Store all rows of `entries`, in the session's transaction if it has one."""
-        ledger, payables = together(entries)
-        if ledger:
-            self.ledger.insert_many(ledger, session=session)
-        if payables:
-            self.payables.insert_many(payables, session=session)
 
+    @abstractmethod
     def ledger_rows(self, topic: str, partition: int) -> Iterator[LedgerRow]:
         """Yield the ledger rows of a partition, by offset and line."""
-        return _in_order(self.ledger, {"topic": topic, "partition": partition})
 
+    @abstractmethod
     def payable_rows(self, topic: str, partition: int) -> Iterator[PayableRow]:
         """Yield the payables of a partition, by offset."""
-        return _in_order(self.payables, {"topic": topic, "partition": partition})
 
+    @abstractmethod
     def derived(self) -> Derived:
         """Return what the stages made of the ledger so far."""
-        return _read(self.holdings.find())
 
+    @abstractmethod
+    def partitions(self) -> Collection[int]:
+        """Return the partitions of which the ledger or the stages have anything."""
+
+    @abstractmethod
     def positions(self, topic: str, group: str) -> dict[int, int]:
         """Return the positions that eoconsumer keeps for `group`; empty where it keeps none."""
-        wanted = {"_id.group": group, "_id.topic": topic, "next_offset": {"$exists": True}}
-        found = self._database["eoconsumer_offsets"].find(wanted)
-        return {row["_id"]["partition"]: row["next_offset"] for row in found}
 
+    @abstractmethod
     def catch_up(self, topic: str, partition: int, handled_from: int | None = None) -> None:
         """Fold into stock and cost what the stages have not seen of a partition.
 
@@ -99,102 +66,42 @@ class Books:
         message came again (at-least-once): its rows stand twice in the middle of what was folded,
         so the partition is folded anew.
         """
-        place = {"_id": f"{topic}/{partition}"}
-        step = partial(self._step, topic=topic, partition=partition)
-        with self._database.client.start_session() as session:
-            mine = {"worker": self._worker, "lsid": session.session_id}
-            self._sessions.update_one(place, {"$set": mine}, upsert=True)
-            self._database["stages"].update_one(
-                place, {"$setOnInsert": {"next_offset": 0}}, upsert=True
-            )
-            run = partial(
-                session.with_transaction,
-                read_concern=ReadConcern("snapshot"),
-                write_concern=_MAJORITY,
-            )
-            more = run(partial(step, handled_from=handled_from))
-            while more:
-                more = run(step)
 
+    @abstractmethod
     def take_over(self, topic: str, partition: int) -> None:
-        """End what the last worker on a partition left open, before `catch_up`.
-
-        The server keeps the transaction of a killed worker open for a minute, and for so long
-        nobody else could fold this partition.
-        """
-        last = self._sessions.find_one({"_id": f"{topic}/{partition}"})
-        if last and last["worker"] != self._worker:
-            self._database.client.admin.command("killSessions", [last["lsid"]])
+        """End what the last worker on a partition left open, before `catch_up`."""
 
     def rebuild(self, topic: str) -> int:
         """Recompute stock and cost from the ledger; return how many holdings came out different."""
         before = self.derived()
-        known = (rows.distinct("partition") for rows in (self.ledger, self.holdings))
-        for partition in sorted(set().union(*known)):
+        for partition in sorted(self.partitions()):
             self.catch_up(topic, partition, handled_from=-1)
         return before.differing(self.derived())
 
-    def _step(
-        self, session: ClientSession, topic: str, partition: int, handled_from: int | None = None
-    ) -> bool:
-        """Fold the next span of offsets; return whether there is more."""
-        where = {"topic": topic, "partition": partition}
-        stages, place = self._database["stages"], {"_id": f"{topic}/{partition}"}
-        found = stages.find_one(place, session=session)
-        seen = found["next_offset"] if found else 0
-        again = handled_from is not None and handled_from < seen
-        if again:
-            seen = 0
-            self.holdings.delete_many(where, session=session)
-        last = self.ledger.find_one(where, sort=[("offset", DESCENDING)], session=session)
-        end = last["offset"] + 1 if last else 0
-        upto = max(seen, min(seen + SPAN, end))
-        if upto == seen and not again:
-            return False
-        stages.update_one(place, {"$set": {"next_offset": upto}}, session=session)
-        span = where | {"offset": {"$gte": seen, "$lt": upto}}
-        rows = list(_in_order(self.ledger, span, session))
-        self._fold(rows, where, session)
-        return upto < end
 
-    def _fold(self, rows: list[LedgerRow], where: Document, session: ClientSession) -> None:
-        touched = list({f"{row['store']}/{row['item']}" for row in rows})
-        stored = self.holdings.find(
-            {"_id": {"$in": touched}}, session=session, batch_size=len(touched) + 1
-        )
-        derived = _read(stored)
-        derived.add(rows)
-        writes = [
-            UpdateOne(
-                {"_id": f"{store}/{item}"},
-                {
-                    "$set": {
-                        "store": store,
-                        "item": item,
-                        **where,
-                        "stock": derived.stock[store, item]._asdict(),
-                        "cost": derived.cost[store, item]._asdict(),
-                    }
-                },
-                upsert=True,
-            )
-            for store, item in derived.stock
-        ]
-        if writes:
-            self.holdings.bulk_write(writes, session=session)
+class Span(NamedTuple):
+    """What is folded in one step: the offsets from `first` up to `upto`.
 
+    `anew`: after all that was folded of the partition has been forgotten.
+    """
 
-def _read(holdings: Iterable[Document]) -> Derived:
-    derived = Derived()
-    for found in holdings:
-        key = (found["store"], found["item"])
-        derived.stock[key] = Stock(**found["stock"])
-        derived.cost[key] = Cost(**found["cost"])
-    return derived
+    first: int
+    upto: int
+    anew: bool
+    more: bool
 
+    @classmethod
+    def after(cls, seen: int, last: int | None, handled_from: int | None) -> Span:
+        """Return the step after the offsets below `seen`, in a ledger whose last offset is `last`.
 
-def _in_order(
-    rows: Collection[Any], wanted: Document, session: ClientSession | None = None
-) -> Iterator[Any]:
-    order = [(name, ASCENDING) for name in ("topic", "partition", "offset", "line")]
-    yield from rows.find(wanted, session=session, batch_size=BATCH).sort(order)
+        `handled_from` is that of `catch_up`.
+        """
+        anew = handled_from is not None and handled_from < seen
+        first, end = 0 if anew else seen, 0 if last is None else last + 1
+        upto = max(first, min(first + SPAN, end))
+        return cls(first, upto, anew, more=upto < end)
+
+    @property
+    def empty(self) -> bool:
+        """Whether there is nothing to do."""
+        return self.upto == self.first and not self.anew

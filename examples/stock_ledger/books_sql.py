@@ -1,6 +1,6 @@
-"""The tables of the stock ledger in PostgreSQL, MariaDB or SQLite; `books` explains the stages.
+"""The books in tables of PostgreSQL, MariaDB or SQLite, one for each of the names in `books`.
 
-The tables are those of `books`, with a column where MongoDB has a field. A killed worker needs no
+A column is where MongoDB has a field. A killed worker needs no
 `take_over` here: the server rolls its transaction back as soon as its connection is gone.
 """
 
@@ -31,11 +31,11 @@ from sqlalchemy import (
     table,
     update,
 )
-from sqlalchemy.exc import IntegrityError
+from sqlalchemy.exc import DBAPIError, IntegrityError
 from sqlalchemy.orm import Session
 from sqlalchemy.schema import SchemaItem
 
-from .books import BATCH, SPAN
+from .books import BATCH, Books, Span
 from .ledger import Entries, LedgerRow, PayableRow, together
 from .stock import Cost, Derived, Stock
 
@@ -87,7 +87,7 @@ _stages = Table(
 )
 
 
-class SQLBooks:
+class SQLBooks(Books[Session]):
     """The ledger's tables in one database."""
 
     def __init__(self, engine: Engine) -> None:
@@ -95,11 +95,13 @@ class SQLBooks:
         self._engine = engine
 
     def setup(self) -> None:
-        """Create the tables; when many start at once, one of them does."""
-        try:
-            _metadata.create_all(self._engine)
-        except Exception:  # another worker was quicker: then all is there the second time
-            _metadata.create_all(self._engine)
+        """Create the tables that are missing; of many that start at once, one creates each."""
+        for each in _metadata.sorted_tables:
+            try:
+                each.create(self._engine, checkfirst=True)
+            except DBAPIError:
+                if not inspect(self._engine).has_table(each.name):  # nobody was quicker
+                    raise
 
     def write(self, entries: Iterable[Entries], session: Session | None = None) -> None:
         """Store all rows of `entries`, in the session's transaction if there is one."""
@@ -124,6 +126,15 @@ class SQLBooks:
         """Return what the stages made of the ledger so far."""
         with self._engine.connect() as connection:
             return _read(connection, [])
+
+    def partitions(self) -> set[int]:
+        """Return the partitions of which there is anything."""
+        with self._engine.connect() as connection:
+            return {
+                partition
+                for rows in (_ledger, _holdings)
+                for partition in connection.scalars(select(rows.c.partition).distinct())
+            }
 
     def positions(self, topic: str, group: str) -> dict[int, int]:
         """Return the positions that eoconsumer keeps for `group`; empty where it keeps none."""
@@ -152,19 +163,6 @@ class SQLBooks:
     def take_over(self, topic: str, partition: int) -> None:
         """Do nothing: a killed worker leaves nothing open."""
 
-    def rebuild(self, topic: str) -> int:
-        """Recompute stock and cost from the ledger; return how many holdings came out different."""
-        before = self.derived()
-        with self._engine.connect() as connection:
-            known = {
-                partition
-                for rows in (_ledger, _holdings)
-                for partition in connection.scalars(select(rows.c.partition).distinct())
-            }
-        for partition in sorted(known):
-            self.catch_up(topic, partition, handled_from=-1)
-        return before.differing(self.derived())
-
     def _step(self, place: dict[str, Any], handled_from: int | None) -> bool:
         """Fold the next span of offsets; return whether there is more."""
         with self._engine.begin() as connection:
@@ -172,20 +170,17 @@ class SQLBooks:
             mine = update(_stages).filter_by(**place)
             connection.execute(mine.values(next_offset=_stages.c.next_offset))
             seen = connection.scalar(select(_stages.c.next_offset).filter_by(**place)) or 0
-            again = handled_from is not None and handled_from < seen
-            if again:
-                seen = 0
-                connection.execute(delete(_holdings).filter_by(**place))
             of_place = _of(_ledger, **place)
             last = connection.scalar(select(func.max(_ledger.c.offset)).where(*of_place))
-            end = 0 if last is None else last + 1
-            upto = max(seen, min(seen + SPAN, end))
-            if upto == seen and not again:
+            span = Span.after(seen, last, handled_from)
+            if span.empty:
                 return False
-            connection.execute(mine.values(next_offset=upto))
-            span = (_ledger.c.offset >= seen, _ledger.c.offset < upto)
-            _fold(connection, list(_in_order(connection, _ledger, [*of_place, *span])), place)
-            return upto < end
+            if span.anew:
+                connection.execute(delete(_holdings).filter_by(**place))
+            connection.execute(mine.values(next_offset=span.upto))
+            of_span = (_ledger.c.offset >= span.first, _ledger.c.offset < span.upto)
+            _fold(connection, list(_in_order(connection, _ledger, [*of_place, *of_span])), place)
+            return span.more
 
 
 def _of(rows: Table, topic: str, partition: int) -> list[ColumnElement[bool]]:

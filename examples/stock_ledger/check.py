@@ -15,9 +15,9 @@ from itertools import groupby
 from operator import itemgetter
 from typing import Any
 
+from .books import Books
 from .documents import BizDoc
 from .ledger import LedgerRow, PayableRow, Source, expand
-from .opening import AnyBooks
 from .stock import Derived
 from .topic import TopicReader
 
@@ -78,7 +78,7 @@ class Report:
         )
 
 
-def check(books: AnyBooks, bootstrap: str, topic: str, group: str) -> Report:
+def check(books: Books[Any], bootstrap: str, topic: str, group: str) -> Report:
     """Compare what `topic` holds with what the database holds.
 
     Raises `KafkaException` when the topic cannot be read, and `ValueError` for a message that is
@@ -128,7 +128,7 @@ def _identities(rows: Iterable[Row]) -> Counter[tuple[object, ...]]:
 
 
 def _joined(
-    books: AnyBooks, reader: TopicReader, topic: str, partition: int
+    books: Books[Any], reader: TopicReader, topic: str, partition: int
 ) -> Iterator[tuple[Source, BizDoc | None, list[Row]]]:
     """Yield, offset by offset, the document that was produced (if any) and all rows stored."""
     documents: Iterator[tuple[int, Any]] = (

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
-from typing import Any
+from typing import Any, TypeVar
 
 from eoconsumer import Consumer, Message, Mode
 from eoconsumer.protocols import Store
@@ -14,8 +14,11 @@ from .ledger import Entries, Source, expand
 from .opening import books_of
 from .watch import Done, Watch
 
+S = TypeVar("S")
+"""The session that the store hands to the handler."""
 
-class StockLedger(Consumer):
+
+class StockLedger(Consumer[S]):
     """Keeps the ledger; `mode` may be any of the three."""
 
     topics = ("stock-documents",)
@@ -23,17 +26,17 @@ class StockLedger(Consumer):
     mode = Mode.EXACTLY_ONCE
     value_type = BizDoc
 
-    def __init__(self, bootstrap_servers: str, store: Store[Any], **settings: Any) -> None:
+    def __init__(self, bootstrap_servers: str, store: Store[S], **settings: Any) -> None:
         """Consume from `bootstrap_servers` into `store`; `settings` are those of `Consumer`."""
         super().__init__(bootstrap_servers, store, **settings)
         self.books = books_of(store)
 
-    def handle_batch(self, messages: Sequence[Message[BizDoc]], session: Any) -> None:
+    def handle_batch(self, messages: Sequence[Message[BizDoc]], session: S) -> None:
         """Write all rows of all documents; with the session, so they join the transaction."""
         now = time.time_ns()
         self.write([expand(each.value, _source(each), now) for each in messages], session)
 
-    def write(self, entries: list[Entries], session: Any) -> None:
+    def write(self, entries: list[Entries], session: S) -> None:
         """Store what the documents expanded into."""
         self.books.write(entries, session)
 
@@ -53,11 +56,11 @@ class StockLedger(Consumer):
             self.books.catch_up(topic, partition)
 
 
-class WatchedStockLedger(StockLedger):
+class WatchedStockLedger(StockLedger[S]):
     """The same under the eyes of the demo; it changes nothing in what is written, or how."""
 
     def __init__(
-        self, bootstrap_servers: str, store: Store[Any], watch: Watch, **settings: Any
+        self, bootstrap_servers: str, store: Store[S], watch: Watch, **settings: Any
     ) -> None:
         """Let `watch` see, and end, the work."""
         super().__init__(bootstrap_servers, store, **settings)
@@ -68,7 +71,7 @@ class WatchedStockLedger(StockLedger):
         self.watch.assigned()
         super().on_assigned(partitions)
 
-    def write(self, entries: list[Entries], session: Any) -> None:
+    def write(self, entries: list[Entries], session: S) -> None:
         """Store the rows, or die in the middle of them."""
         for piece in self.watch.pieces(entries):
             super().write(piece, session)
@@ -77,6 +80,7 @@ class WatchedStockLedger(StockLedger):
         """Report what is done, or die; then go on to the stages."""
         self.watch.done(Done(_source(each), each.timestamp or 0) for each in messages)
         super().after_commit(messages)
+        self.watch.followed(len(messages))
 
 
 def _source(message: Message[BizDoc]) -> Source:

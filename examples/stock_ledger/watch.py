@@ -28,8 +28,9 @@ class Watch:
         crash: where the process has to die.
         latencies: a file that gets one line for each document: milliseconds from its production
             to the end of its work. It is appended to, so it outlives the worker.
-        progress: whether to print `{"applied": n}` lines: documents done by this process so far.
-            The first comes with the first partitions: from then on the process is at work.
+        progress: whether to print `{"applied": n, "followed": m}` lines: documents done by this
+            process so far, and of these the ones that the stages have followed. The first comes
+            with the first partitions: from then on the process is at work.
     """
 
     def __init__(
@@ -43,7 +44,7 @@ class Watch:
         self._crash = crash or CrashPlan()
         self._latencies = latencies
         self._progress = progress
-        self._applied = 0
+        self._applied = self._followed = 0
         self._lock = threading.Lock()
 
     def assigned(self) -> None:
@@ -67,9 +68,16 @@ class Watch:
                     file.write("".join(lines))
             self._tell()
 
+    def followed(self, messages: int) -> None:
+        """Note that the stages have followed the work of so many messages."""
+        with self._lock:
+            self._followed += messages
+            self._tell()
+
     def _tell(self) -> None:
         if self._progress:
-            print(json.dumps({"applied": self._applied}), flush=True)
+            now = {"applied": self._applied, "followed": self._followed}
+            print(json.dumps(now), flush=True)
 
 
 def percentiles(latencies: Path) -> tuple[float, float] | None:

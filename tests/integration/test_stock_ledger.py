@@ -14,12 +14,13 @@ from uuid import uuid4
 import pytest
 from pymongo import MongoClient
 from sql_cases import empty_database
-from stock_ledger.books import connect
+from stock_ledger.books import Books
+from stock_ledger.books_mongo import connect
 from stock_ledger.check import check
 from stock_ledger.documents import BizDoc
 from stock_ledger.generate import documents, produce
 from stock_ledger.ledger import Entries, Source, expand
-from stock_ledger.opening import AnyBooks, open_books
+from stock_ledger.opening import open_books
 from stock_ledger.topic import TopicReader
 
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
@@ -57,7 +58,7 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 
 @pytest.fixture
-def books(url: str) -> AnyBooks:
+def books(url: str) -> Books[Any]:
     opened = open_books(url)
     opened.setup()
     return opened
@@ -85,7 +86,7 @@ def work_of(bootstrap: str, topic: str) -> dict[int, list[Entries]]:
         }
 
 
-def keep(books: AnyBooks, work: dict[int, list[Entries]]) -> None:
+def keep(books: Books[Any], work: dict[int, list[Entries]]) -> None:
     for partition, entries in work.items():
         books.write(entries)
         books.catch_up(entries[0].ledger[0]["topic"], partition)
@@ -93,7 +94,7 @@ def keep(books: AnyBooks, work: dict[int, list[Entries]]) -> None:
 
 @everywhere
 def test_check_agrees_when_every_document_was_written_once(
-    books: AnyBooks, bootstrap: str, filled: str
+    books: Books[Any], bootstrap: str, filled: str
 ) -> None:
     keep(books, work_of(bootstrap, filled))
     report = check(books, bootstrap, filled, group="none")
@@ -141,7 +142,7 @@ def falsify(work: list[Entries]) -> None:
     ],
 )
 def test_check_names_what_is_wrong_with_the_ledger(
-    books: AnyBooks,
+    books: Books[Any],
     bootstrap: str,
     filled: str,
     harm: Callable[[list[Entries]], None],
@@ -158,7 +159,7 @@ def test_check_names_what_is_wrong_with_the_ledger(
 
 @everywhere
 def test_check_sees_stages_that_lag_and_rebuild_brings_them_up(
-    books: AnyBooks, bootstrap: str, filled: str
+    books: Books[Any], bootstrap: str, filled: str
 ) -> None:
     for entries in work_of(bootstrap, filled).values():
         books.write(entries)
@@ -171,7 +172,7 @@ def test_check_sees_stages_that_lag_and_rebuild_brings_them_up(
 @everywhere
 @pytest.mark.requirement("S3-23")
 def test_a_rebuild_gives_the_values_that_the_stages_reached_step_by_step(
-    books: AnyBooks, bootstrap: str, filled: str
+    books: Books[Any], bootstrap: str, filled: str
 ) -> None:
     for partition, entries in work_of(bootstrap, filled).items():
         for start in range(0, len(entries), 17):
@@ -184,7 +185,7 @@ def test_a_rebuild_gives_the_values_that_the_stages_reached_step_by_step(
 @everywhere
 @pytest.mark.requirement("S3-23")
 def test_a_stage_that_a_crash_missed_is_made_up_by_the_next(
-    books: AnyBooks, bootstrap: str, filled: str
+    books: Books[Any], bootstrap: str, filled: str
 ) -> None:
     entries = work_of(bootstrap, filled)[0]
     books.write(entries[:20])
@@ -195,7 +196,7 @@ def test_a_stage_that_a_crash_missed_is_made_up_by_the_next(
 
 @everywhere
 def test_the_stages_follow_a_ledger_in_which_messages_came_again(
-    books: AnyBooks, bootstrap: str, filled: str
+    books: Books[Any], bootstrap: str, filled: str
 ) -> None:
     for start, end in ((0, 40), (25, 60)):
         books.write(work_of(bootstrap, filled)[0][start:end])
@@ -205,7 +206,7 @@ def test_the_stages_follow_a_ledger_in_which_messages_came_again(
 
 @everywhere
 def test_stages_of_two_workers_at_once_fold_no_row_twice(
-    books: AnyBooks, bootstrap: str, filled: str
+    books: Books[Any], bootstrap: str, filled: str
 ) -> None:
     books.write(work_of(bootstrap, filled)[0])
     with ThreadPoolExecutor(4) as pool:
@@ -215,7 +216,7 @@ def test_stages_of_two_workers_at_once_fold_no_row_twice(
 
 @pytest.mark.requirement("S3-23")
 def test_stages_that_a_killed_worker_left_open_do_not_hold_up_the_next(
-    books: AnyBooks, url: str, bootstrap: str, filled: str
+    books: Books[Any], url: str, bootstrap: str, filled: str
 ) -> None:
     keep(books, work_of(bootstrap, filled))
     database = connect(url)
@@ -301,7 +302,7 @@ def test_exactly_once_leaves_ledger_stock_cost_and_topic_in_agreement(shop: Shop
     assert "; 0 came out different" in shop.rebuild()
 
 
-@pytest.mark.parametrize("url", ["mongodb", "postgres_server", "sqlite"], indirect=True)
+@everywhere
 @pytest.mark.requirement("S3-21", "S3-23", "S3-26", "N14")
 def test_exactly_once_loses_and_doubles_nothing_when_it_is_killed(shop: Shop) -> None:
     assert shop.run("exactly-once", *CRASHES) == len(CRASHES)

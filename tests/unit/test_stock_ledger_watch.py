@@ -72,12 +72,16 @@ def test_a_point_after_the_commit_strikes_before_anything_is_reported(
     assert capsys.readouterr().out == ""
 
 
-def test_progress_is_one_json_line_for_each_batch(capsys: pytest.CaptureFixture[str]) -> None:
+def test_progress_is_a_json_line_when_work_is_done_and_when_the_stages_have_followed(
+    capsys: pytest.CaptureFixture[str],
+) -> None:
     watch = Watch(progress=True)
-    for _ in range(2):
-        watch.done(Done(Source("t", 1, offset), 0) for offset in range(5))
+    watch.done(Done(Source("t", 1, offset), 0) for offset in range(5))
+    watch.done(Done(Source("t", 2, offset), 0) for offset in range(5))
+    watch.followed(5)
     lines = capsys.readouterr().out.splitlines()
-    assert [json.loads(line) for line in lines] == [{"applied": 5}, {"applied": 10}]
+    assert [tuple(json.loads(line).values()) for line in lines] == [(5, 0), (10, 0), (10, 5)]
+    assert json.loads(lines[0]).keys() == {"applied", "followed"}
 
 
 def test_latencies_of_all_workers_are_in_one_file(tmp_path: Path) -> None:
@@ -98,7 +102,8 @@ def test_the_progress_tells_when_the_work_begins(capsys: pytest.CaptureFixture[s
     watch = Watch(progress=True)
     watch.assigned()
     watch.done([Done(Source("t", 0, 0), 0)])
-    assert capsys.readouterr().out == '{"applied": 0}\n{"applied": 1}\n'
+    lines = capsys.readouterr().out.splitlines()
+    assert [json.loads(line)["applied"] for line in lines] == [0, 1]
 
 
 def test_a_seed_can_be_taken_up_where_it_was_left() -> None:

@@ -25,15 +25,16 @@ class Ledger:
     def worker(self, *options: str) -> AbstractAsyncContextManager[Process]:
         """Run a worker; it is gone when this context is left."""
         mode = self.mode.replace("_", "-")
-        return example("stock_ledger", "run", *self._where, "--mode", mode, "--progress", *options)
+        how = ("--mode", mode, "--progress", *options)
+        return example("stock_ledger", "run", *self._where, *how, store=self.store)
 
     async def check(self) -> dict[str, Any]:
         """Compare ledger and stock with what was produced."""
-        async with example("stock_ledger", "check", *self._where, "--json") as process:
+        checking = example("stock_ledger", "check", *self._where, "--json", store=self.store)
+        async with checking as process:
             figures: dict[str, Any] = json.loads(await process.output(AGREE, DISAGREE))
             return figures
 
     @property
     def _where(self) -> Sequence[str]:
-        kafka = ("-b", self.bootstrap, "--topic", self.topic, "--group", self.mode)
-        return (*kafka, "--store", self.store)
+        return ("-b", self.bootstrap, "--topic", self.topic, "--group", self.mode)
