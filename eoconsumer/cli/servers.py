@@ -1,4 +1,4 @@
-"""A broker and a replica set of three nodes: started together, stopped whatever happens."""
+"""A broker and a database: started together, stopped whatever happens."""
 
 from __future__ import annotations
 
@@ -9,34 +9,45 @@ from contextlib import ExitStack, contextmanager
 
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
 from eoconsumer.servers.jars import kafka_jars
+from eoconsumer.servers.startable import Startable
 
 
 @contextmanager
 def servers(
     say: Callable[[str], None], broker: Mapping[str, str] | None = None, jvm: Sequence[str] = ()
 ) -> Iterator[tuple[KafkaBroker, MongoReplicaSet]]:
-    """Start both at once and stop them at the end; ``say`` is told what takes time.
+    """Start a broker and a replica set of three nodes; otherwise as ``together``.
 
     ``broker`` are settings of the broker and ``jvm`` flags of its Java, over those of the tests'.
-
-    Raises ``ConfigurationError`` where a server cannot be started.
     """
-    _fetch(say)
-    say("Starting a Kafka broker and a MongoDB replica set of three nodes")
     kafka, mongo = KafkaBroker(settings=broker, jvm=jvm), MongoReplicaSet()
-    with ExitStack() as stack:
-        # Left in this order: first the servers end, then the threads that may wait for them.
-        threads = stack.enter_context(ThreadPoolExecutor(2))
-        stack.callback(mongo.stop)
-        stack.callback(kafka.stop)
-        for started in [threads.submit(kafka.start), threads.submit(mongo.start)]:
-            started.result()
+    with together(kafka, mongo, "a MongoDB replica set of three nodes", say):
         yield kafka, mongo
 
 
 @contextmanager
+def together(
+    kafka: KafkaBroker, database: Startable, name: str, say: Callable[[str], None]
+) -> Iterator[None]:
+    """Start both at once and stop them at the end; ``say`` is told what takes time.
+
+    Raises ``ConfigurationError`` where a server cannot be started.
+    """
+    _fetch(say)
+    say(f"Starting a Kafka broker and {name}")
+    with ExitStack() as stack:
+        # Left in this order: first the servers end, then the threads that may wait for them.
+        threads = stack.enter_context(ThreadPoolExecutor(2))
+        stack.callback(database.stop)
+        stack.callback(kafka.stop)
+        for started in [threads.submit(kafka.start), threads.submit(database.start)]:
+            started.result()
+        yield
+
+
+@contextmanager
 def broker_alone(say: Callable[[str], None]) -> Iterator[KafkaBroker]:
-    """Start a broker and no database; otherwise as ``servers``."""
+    """Start a broker and no database; otherwise as ``together``."""
     _fetch(say)
     say("Starting a Kafka broker, and no database server")
     with KafkaBroker() as kafka:

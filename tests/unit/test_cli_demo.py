@@ -86,6 +86,7 @@ def test_without_a_terminal_the_output_is_plain_lines_of_text() -> None:
     said = " ".join(shown.split())
     assert "auto-commit: 10 lost and 10 duplicated" in said
     assert "exactly-once: nothing lost, nothing duplicated" in said
+    assert "these are few transactions: no more than a hint" in said
 
 
 def test_a_terminal_of_80_columns_shows_every_figure() -> None:

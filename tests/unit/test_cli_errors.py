@@ -115,6 +115,10 @@ PYMYSQL = (*CLASS[2:4], "--store", "mariadb+pymysql://localhost/shop")
         (("dlq", "redrive", "cli_shop:Ledger"), "-b SERVERS and --store URL"),
         (("dlq", "redrive", "cli_shop:made", "--group", "x"), "--group cannot be given"),
         (("demo", "--json", "nowhere/figures.json"), "no folder nowhere"),
+        (("demo", "--store", "oracle"), "Use mongodb, sqlite, postgresql, mariadb, or the URL"),
+        (("demo", "--store", "sqlite:///shop.db"), "names no database server"),
+        (("demo", "--store", "memory://"), "names no database server"),
+        (("demo", "--store", "mongodb://me:hunter2@host/shop"), "add authSource=admin"),
     ],
 )
 def test_a_mistake_is_told_in_one_message(arguments: tuple[str, ...], said: str) -> None:

@@ -104,7 +104,8 @@ class Summary:
             f"lost: a part of the document, or all of it, is missing. auto-commit committed every "
             f"{AUTO_COMMIT_MS} ms, sooner than the work was done; with Kafka's default of 5 s the "
             "same kills would rather duplicate. messages/s: one worker with two readers catches "
-            f"up on {self.plan.backlog:,} documents. p50, p99: from produced to done, at "
+            f"up on {self.plan.backlog:,} documents; in large batches these are few transactions: "
+            "no more than a hint, eoconsumer bench measures. p50, p99: from produced to done, at "
             f"{STEADY_RATE:g} documents/s, all four modes at once. Neither with kills.\n"
             f"Seed {self.plan.seed}, {self.seconds:.0f} s in all."
         )

@@ -37,12 +37,12 @@ def try_all(
 ) -> list[Outcome]:
     """Do to all modes what ``plan`` says and return what became of them, in the order of ``MODES``.
 
-    ``url_for`` gives the URL of a database by its name.
+    ``url_for`` gives the URL of a database by the mode.
 
-    Raises ``EOConsumerError`` when a process ends otherwise than planned, and
-    ``KeyboardInterrupt`` for SIGINT and SIGTERM; no process is left in any case.
+    Raises ``EOConsumerError`` when a process ends otherwise than planned; no process is left in any
+    case.
     """
-    with _terminated_like_interrupted(), tempfile.TemporaryDirectory() as folder:
+    with tempfile.TemporaryDirectory() as folder:
         kafka.create_topic(TOPIC, PARTITIONS)
         servers = kafka.bootstrap_servers
         trials = [
@@ -119,6 +119,10 @@ class Trial:
         self._worker = await workers.enter_async_context(self._ledger.worker(*options))
         self._rate = await self._follow(self._worker, until=self._plan.backlog)
         self._view.note(self._ledger.mode, f"caught up, {self._rate:,.0f} messages/s")
+        # Or the documents that are to come would wait for the stages of these.
+        async for now in self._worker.progress():
+            if now.followed == self._plan.backlog:
+                return
 
     async def keep_up(self) -> None:
         """See that worker through the documents that come at a steady pace, and let it end."""
@@ -167,7 +171,7 @@ class Trial:
 
 
 @contextmanager
-def _terminated_like_interrupted() -> Iterator[None]:
+def terminated_like_interrupted() -> Iterator[None]:
     """Let SIGTERM do what Ctrl-C does: everything is stopped, in order.
 
     A shell starts its background jobs with SIGINT ignored; asyncio minds only Python's own handler.
