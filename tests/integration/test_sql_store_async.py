@@ -9,11 +9,12 @@ from pathlib import Path
 
 import pytest
 from sql_cases import ALL, ORDERS, step
-from sqlalchemy import insert, text
+from sqlalchemy import Column, Integer, MetaData, String, Table, insert, text
 
 from eoconsumer.core.positions import Start
+from eoconsumer.core.verify import Marker
 from eoconsumer.errors import CommitInDoubt, ConfigurationError, TransientStoreError
-from eoconsumer.stores.sql import AsyncSQLStore
+from eoconsumer.stores.sql import AsyncSQLStore, marks
 from eoconsumer.stores.sql.session_async import AsyncSQLSession
 from tests.conformance.sql_stores import fresh_store, ledger
 
@@ -109,6 +110,33 @@ def test_after_a_commit_that_was_cancelled_the_position_tells(url: str, turns: i
 
     found, position = asyncio.run(main())
     assert found == ["sold"] * position
+
+
+@pytest.mark.requirement("N8", "N14")
+def test_the_marks_of_users_rows_are_read_page_by_page_and_may_be_left(
+    url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(marks, "PAGE", 3)
+    topic, part, place = Column("topic", String(50)), Column("part", Integer), Column("n", Integer)
+    marked = Table("marked_on_a_loop", MetaData(), topic, part, place)
+    marker = Marker(marked.name, "topic", "part", "n")
+
+    async def main() -> list[int]:
+        store = AsyncSQLStore.connect(url)
+        async with store.engine.begin() as connection:
+            await connection.run_sync(marked.drop, checkfirst=True)
+            await connection.run_sync(marked.create)
+            rows = [{"topic": "orders", "part": 0, "n": number} for number in range(10)]
+            await connection.execute(insert(marked), rows)
+        found = [mark.offset async for mark in store.marks(marker, ORDERS, 0, 10)]
+        async for mark in store.marks(marker, ORDERS, 0, 10):
+            found.append(mark.offset)
+            break
+        async with asyncio.timeout(30):
+            await store.close()
+        return found
+
+    assert asyncio.run(main()) == [*range(10), 0]
 
 
 def test_an_engine_that_blocks_is_refused() -> None:

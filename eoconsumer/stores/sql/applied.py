@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from collections.abc import Iterator, Sequence
+from collections.abc import Generator, Sequence
 from typing import Any
 
 from sqlalchemy import Engine, Row, select, tuple_
@@ -22,7 +22,7 @@ ORDER = (table.c.first_offset, table.c.epoch, table.c.line_number)
 
 def find(
     engine: Engine, group: str, partition: TopicPartition, first: int, upto: int
-) -> Iterator[Applied]:
+) -> Generator[Applied, None, None]:
     """Read the lines that reach into the offsets from ``first`` to ``upto``, by their first."""
     lines = (
         select(table)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Any
 
 from sqlalchemy import (
@@ -31,7 +31,7 @@ PAGE = 1_000
 
 def find(
     engine: Engine, marker: Marker, partition: TopicPartition, first: int, upto: int
-) -> Iterator[Mark]:
+) -> Generator[Mark, None, None]:
     """Read the marks of a user's rows in the order of their offsets, from one snapshot.
 
     Raises ``ConfigurationError`` where there is no such table, or a column is missing.

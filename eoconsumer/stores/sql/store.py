@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Iterator
+from collections.abc import Generator
 from typing import Self
 
 from sqlalchemy import Engine, create_engine
@@ -146,13 +146,13 @@ class SQLStore:
 
     def applied(
         self, group: str, partition: TopicPartition, first: int, upto: int
-    ) -> Iterator[Applied]:
+    ) -> Generator[Applied, None, None]:
         """Read the applied-log; see the protocol."""
         return applied.find(self.engine, group, partition, first, upto)
 
     def marks(
         self, marker: Marker, partition: TopicPartition, first: int, upto: int
-    ) -> Iterator[Mark]:
+    ) -> Generator[Mark, None, None]:
         """Read what a user's own rows say of their messages, in the order of the offsets.
 
         The ``collection`` of ``marker`` is a table, its fields are columns. Raises

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator
-from typing import Self
+from collections.abc import AsyncIterator, Generator
+from typing import Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
 from sqlalchemy.util import greenlet_spawn
@@ -11,11 +11,14 @@ from sqlalchemy.util import greenlet_spawn
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.capabilities import Capability
 from eoconsumer.core.letters import Letter, Selection
+from eoconsumer.core.verify import Mark, Marker
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.sql.session_async import AsyncSQLSession
 from eoconsumer.stores.sql.store import SQLStore
 from eoconsumer.stores.sql.url import ASYNC_DRIVERS, engine_of
+
+T = TypeVar("T")
 
 
 class AsyncSQLStore:
@@ -78,9 +81,15 @@ class AsyncSQLStore:
         self, group: str, partition: TopicPartition, first: int, upto: int
     ) -> AsyncIterator[Applied]:
         """Read the applied-log; see the protocol."""
-        lines = self._blocking.applied(group, partition, first, upto)
-        while (line := await greenlet_spawn(next, lines, None)) is not None:
+        async for line in _each(self._blocking.applied(group, partition, first, upto)):
             yield line
+
+    async def marks(
+        self, marker: Marker, partition: TopicPartition, first: int, upto: int
+    ) -> AsyncIterator[Mark]:
+        """Read what a user's own rows say of their messages; see ``SQLStore.marks``."""
+        async for mark in _each(self._blocking.marks(marker, partition, first, upto)):
+            yield mark
 
     async def close(self) -> None:
         """Dispose of the engine if ``connect`` made it."""
@@ -90,3 +99,12 @@ class AsyncSQLStore:
     def __repr__(self) -> str:
         """Name the database, never the URL: it may hold a password."""
         return f"Async{self._blocking!r}"
+
+
+async def _each(values: Generator[T, None, None]) -> AsyncIterator[T]:
+    """Yield what ``values`` yields; the connection of one that is left is given back here."""
+    try:
+        while (value := await greenlet_spawn(next, values, None)) is not None:
+            yield value
+    finally:
+        await greenlet_spawn(values.close)
