@@ -77,6 +77,9 @@ class Events:
     def lifted(self, partition: TopicPartition) -> None:
         """Keys of this partition left their quarantine; their messages are handled again."""
 
+    def not_ready(self, error: BaseException, tries: int) -> None:
+        """The database was not there, or not ready, at the start; it is tried again."""
+
     def store_retry(self, error: BaseException, tries: int) -> None:
         """The database asked for another try."""
 

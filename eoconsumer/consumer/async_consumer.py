@@ -122,7 +122,7 @@ class AsyncConsumer(Consuming[AsyncStore[S]], Generic[S]):
                 runner.stop()
             with signals_stop(self.stop, unless=is_taken):
                 await asyncio.to_thread(topics_exist, self._client, self._known_topics())
-                await self.store.setup()
+                await runner.set_up()
                 await runner.run(predicate)
         return watch.snapshot()
 

@@ -149,7 +149,7 @@ class Consumer(Consuming[Store[S]], Generic[S]):
                 runner.stop()
             with signals_stop(self.stop):
                 topics_exist(self._client, self._known_topics())
-                self.store.setup()
+                runner.set_up()
                 runner.start()
                 try:
                     while not runner.stopping and not predicate(watch.snapshot()):

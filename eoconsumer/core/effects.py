@@ -100,6 +100,11 @@ class OutOfTime(EOConsumerError):  # noqa: N818 - a signal between driver and co
 
 
 @dataclass(frozen=True, slots=True)
+class SetUp:  # -> None ! ConfigurationError, TransientStoreError
+    """Check the database, and make the rows' tables or collections, before anything is read."""
+
+
+@dataclass(frozen=True, slots=True)
 class Claim:  # -> Claims ! StoreError
     """Raise the epoch of these partitions and read their positions; make rows from ``starts``."""
 
@@ -335,7 +340,7 @@ class Report:  # -> None
 
 
 Effect: TypeAlias = (
-    Claim | ReadPositions | Release | Begin | Handle | Write | Bury | NoteApplied | Advance
+    SetUp | Claim | ReadPositions | Release | Begin | Handle | Write | Bury | NoteApplied | Advance
     | Commit | Abort | FindLetters | View | Remove | Lift | NoteFailure | Poll
     | Resolve | Inspect | Glance | LookUp | Assign | Pause | Resume | CommitGroup | Mirror
     | Open | Deal | Close | Done | AfterCommit | Assigned | Revoked | Now | Chance | Sleep | Report

@@ -224,7 +224,8 @@ class Store(Protocol[S_co]):
     def setup(self) -> None:
         """Make what the store needs; idempotent, safe when many start at once.
 
-        Raises ``ConfigurationError`` where the database cannot do what is promised.
+        Raises ``ConfigurationError`` where the database cannot do what is promised, and
+        ``TransientStoreError`` where it may be there, or ready, soon.
         """
 
     @abstractmethod

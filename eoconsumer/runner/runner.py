@@ -7,17 +7,21 @@ import os
 import random
 import socket
 import threading
+import time
 import uuid
 from collections.abc import Callable
 from typing import Any
 
 from eoconsumer.config import Config
+from eoconsumer.core import effects as fx
 from eoconsumer.core.board import Board
 from eoconsumer.core.dealer import Dealer, LaneFlow
 from eoconsumer.core.flow import Flow
 from eoconsumer.core.lanes import Lane
+from eoconsumer.core.starting import set_up
 from eoconsumer.errors import BrokerError, StoreError
 from eoconsumer.protocols import LaneStore, Source, Store
+from eoconsumer.runner.driving import drive
 from eoconsumer.runner.flag import Flag
 from eoconsumer.runner.lanes import DealerReader, LaneReader, Lanes, LaneSource
 from eoconsumer.runner.reader import Reader
@@ -49,6 +53,17 @@ class Runner:
         self._stopping = Flag()
         self._threads: list[threading.Thread] = []
         self.failure: BaseException | None = None
+
+    def set_up(self) -> None:
+        """Make the store ready, with patience; raises ``StoreError`` and ``ConfigurationError``."""
+        how: dict[type, Callable[[Any], Any]] = {
+            fx.SetUp: lambda _: self._store.setup(),
+            fx.Now: lambda _: time.monotonic(),
+            fx.Chance: lambda _: random.random(),
+            fx.Sleep: lambda effect: self._stopping.wait(effect.seconds),
+            fx.Report: lambda effect: self._watch.report(effect.name, effect.details),
+        }
+        drive(set_up(self._config.of_reader(0)), lambda effect: how[type(effect)](effect))
 
     def start(self) -> None:
         """Start the readers, each on a thread of its own."""

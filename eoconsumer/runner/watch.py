@@ -46,6 +46,7 @@ _LOGGED: dict[str, tuple[int, str]] = {
     "parked": (logging.INFO, "parked %(messages)s behind earlier dead letters of their keys"),
     "lifted": (logging.INFO, "a quarantine was lifted; %(partition)s handles these keys again"),
     "store_retry": (logging.INFO, "the database asks for another try (%(tries)s): %(error)s"),
+    "not_ready": (logging.WARNING, "the database is not ready (try %(tries)s): %(error)s"),
     "in_doubt_resolved": (
         logging.WARNING,
         "a commit's answer was lost; it was found %(committed)s after %(tries)s tries",

@@ -4,17 +4,21 @@ from __future__ import annotations
 
 import asyncio
 import random
-from collections.abc import Callable
+import time
+from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
 from typing import Any
 
 from eoconsumer.config import Config
+from eoconsumer.core import effects as fx
 from eoconsumer.core.flow import Flow
+from eoconsumer.core.starting import set_up
 from eoconsumer.errors import BrokerError, StoreError
 from eoconsumer.protocols import AsyncStore, Source
 from eoconsumer.runner.runner import owner_name
 from eoconsumer.runner.user import User
 from eoconsumer.runner.watch import Watch
+from eoconsumer.runner_async.driving import drive
 from eoconsumer.runner_async.reader import AsyncReader
 from eoconsumer.runner_async.waiting import LoopFlag, all_done, to_its_end
 from eoconsumer.telemetry import Snapshot
@@ -46,6 +50,24 @@ class AsyncRunner:
         """Ask the readers to finish what they have in hand and leave; from any thread."""
         self._stopping.set()
         self._changed.set()
+
+    async def set_up(self) -> None:
+        """Make the store ready, with patience; raises ``StoreError`` and ``ConfigurationError``."""
+        how: dict[type, Callable[[Any], Awaitable[Any]]] = {
+            fx.SetUp: lambda _: self._store.setup(),
+            fx.Sleep: lambda effect: self._stopping.wait(effect.seconds),
+        }
+        at_once: dict[type, Callable[[Any], Any]] = {
+            fx.Now: lambda _: time.monotonic(),
+            fx.Chance: lambda _: random.random(),
+            fx.Report: lambda effect: self._watch.report(effect.name, effect.details),
+        }
+
+        async def carry_out(effect: fx.Effect) -> Any:
+            kind = type(effect)
+            return at_once[kind](effect) if kind in at_once else await how[kind](effect)
+
+        await drive(set_up(self._config.of_reader(0)), carry_out)
 
     async def run(self, is_enough: Callable[[Snapshot], bool]) -> None:
         """Run the readers until ``is_enough``, or until stop is asked for; raise what ended them.

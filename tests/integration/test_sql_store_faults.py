@@ -19,15 +19,12 @@ from eoconsumer.core.letters import Hold
 from eoconsumer.core.positions import Start
 from eoconsumer.errors import (
     CommitInDoubt,
-    ConfigurationError,
     Fenced,
     HandlerMisuse,
     StoreError,
     TransientStoreError,
 )
 from eoconsumer.servers import PostgresServer
-from eoconsumer.stores import open_store
-from eoconsumer.stores.sql import SQLStore
 from eoconsumer.stores.sql.session import SQLSession
 from eoconsumer.testing.conformance.contract import patiently
 from eoconsumer.testing.conformance.letters import KEY, letter, read
@@ -333,38 +330,6 @@ def test_a_fence_holds_when_a_transaction_reads_an_old_state(sql_store: FreshSto
         transaction.advance([step(rows)])
 
     assert texts(sql_store) == []
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        "postgresql+psycopg://u:canary@127.0.0.1:1/shop",
-        "mariadb+pymysql://u:canary@127.0.0.1:1/shop",
-        "postgresql+psycopg://u:canary@[/shop",
-        "postgresql://u:canary@localhost",
-        "mysql+nothing://u:canary@localhost/shop",
-        "sqlite:///nowhere/canary/shop.db",
-    ],
-)
-@pytest.mark.requirement("S3-25")
-def test_a_url_that_cannot_be_used_is_told_without_its_password(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="nothing was consumed") as raised:
-        open_store(url).setup()
-
-    assert "canary" not in f"{raised.value}"
-
-
-@pytest.mark.parametrize("url", ["sqlite://", "sqlite:///:memory:"])
-def test_a_database_in_memory_is_refused(url: str) -> None:
-    with pytest.raises(ConfigurationError, match=r"memory|names no database"):
-        open_store(url).setup()
-
-
-def test_a_store_names_its_database_and_no_password() -> None:
-    store = SQLStore.connect("postgresql://ledger:canary@localhost/shop")
-
-    assert repr(store) == "SQLStore(postgresql, 'shop')"
-    assert store.engine.url.drivername == "postgresql+psycopg"
 
 
 def test_what_is_no_write_names_what_was_returned(sql_store: FreshStore) -> None:

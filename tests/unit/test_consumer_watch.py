@@ -26,6 +26,7 @@ REPORTS: dict[str, dict[str, Any]] = {
     "buried": {"message": RUN.messages[0], "error": ERROR, "attempts": 3},
     "parked": {"messages": RUN.messages},
     "lifted": {"partition": P0},
+    "not_ready": {"error": ERROR, "tries": 1},
     "store_retry": {"error": ERROR, "tries": 1},
     "in_doubt_resolved": {"committed": True, "tries": 1},
     "advance_failed": {"error": ERROR},

@@ -7,6 +7,7 @@ from contextlib import AbstractContextManager
 from typing import Any, Protocol
 
 from sqlalchemy import ColumnElement, Connection, Insert, Select, Table
+from sqlalchemy.exc import SQLAlchemyError
 
 #: How long a claim waits for a row that another transaction holds.
 CLAIM_SECONDS = 0.25
@@ -28,6 +29,9 @@ class Database(Protocol):
     many_writers: bool
     #: Whether DDL ends a transaction without a word.
     implicit_commit: bool
+
+    def is_absent(self, error: SQLAlchemyError) -> bool:
+        """Whether nobody was there, or ready, to connect to: no matter of user or database."""
 
     def begin(self, level: str) -> str:
         """Return the statement that begins a transaction of the isolation ``level``."""

@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Insert, Select, Table, func, text
 from sqlalchemy.dialects.mysql import insert
+from sqlalchemy.exc import SQLAlchemyError
 
 from eoconsumer.errors import ConfigurationError, TransientStoreError
 from eoconsumer.stores.sql.database import Settle
 from eoconsumer.stores.sql.tables import metadata
+from eoconsumer.stores.sql.translation import Kind, kind_of
 
 #: How long a statement waits for a lock: a stopped process holds its locks for hours, and only who
 #: gives up can throw it out. One second is the shortest that the server knows.
@@ -28,6 +30,10 @@ class MySQL:
     ends_sessions = True
     many_writers = True
     implicit_commit = True
+
+    def is_absent(self, error: SQLAlchemyError) -> bool:
+        """Go by the number: a server that starts up does not listen yet."""
+        return kind_of(error) is not Kind.DATA
 
     def begin(self, level: str) -> str:  # noqa: ARG002 - the level is one of the session
         """Begin; the level of the session holds."""

@@ -2,22 +2,32 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func, text
 from sqlalchemy.dialects.postgresql import Insert, insert
+from sqlalchemy.exc import SQLAlchemyError
 
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.stores.sql.database import CLAIM_SECONDS
 from eoconsumer.stores.sql.on_conflict import OnConflict
 from eoconsumer.stores.sql.tables import metadata
+from eoconsumer.stores.sql.translation import Kind, kind_of
 
 #: How long a handler's statement waits for a lock, where the user has set no ``lock_timeout``:
 #: a stopped process holds its locks for ever, and only who gives up can throw it out.
 LOCK_SECONDS = 2
 OLDEST = 120_000
+#: What says that nobody was there, or ready; what else libpq says is of users, databases and TLS.
+#: A server that speaks another language than English is not understood.
+ABSENT = re.compile(
+    r"the database system is|server closed the connection|could not translate host name"
+    r"|Name or service not known|name resolution|Connection re(fused|set)|No route to host"
+    r"|Network is unreachable|timeout expired|timed out|No such file or directory"
+)
 SCHEMA_LOCK = 0x656F636F6E73756D  # "eoconsum"
 
 
@@ -27,6 +37,14 @@ class PostgreSQL(OnConflict):
     ends_sessions = True
     many_writers = True
     implicit_commit = False
+
+    def is_absent(self, error: SQLAlchemyError) -> bool:
+        """Go by the SQLSTATE, or the text: libpq gives no SQLSTATE for what ends a login."""
+        kind = kind_of(error)
+        if kind is not Kind.LOST:
+            return kind is not Kind.DATA
+        known = getattr(getattr(error, "orig", None), "sqlstate", None)
+        return known is not None or ABSENT.search(str(error)) is not None
 
     def begin(self, level: str) -> str:
         """Name the level: a connection in autocommit mode has none of its own."""

@@ -9,10 +9,12 @@ from typing import Any
 
 from sqlalchemy import ColumnElement, Connection, Select, Table, func
 from sqlalchemy.dialects.sqlite import Insert, insert
+from sqlalchemy.exc import SQLAlchemyError
 
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.stores.sql.database import CLAIM_SECONDS
 from eoconsumer.stores.sql.on_conflict import OnConflict
+from eoconsumer.stores.sql.translation import Kind, kind_of
 
 #: How long a transaction waits until the one before it is over.
 BUSY_SECONDS = 5
@@ -29,6 +31,10 @@ class SQLite(OnConflict):
     ends_sessions = False
     many_writers = False
     implicit_commit = False
+
+    def is_absent(self, error: SQLAlchemyError) -> bool:
+        """A file is there or not; but another process may be writing to it."""
+        return kind_of(error) is Kind.BLOCKED
 
     def begin(self, level: str) -> str:  # noqa: ARG002 - there is one level
         """Begin as the writer: one that has only read could not become it, and would fail."""

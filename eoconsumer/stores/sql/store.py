@@ -14,7 +14,7 @@ from eoconsumer.core.capabilities import EVERYTHING, Capability
 from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.core.verify import Mark, Marker
-from eoconsumer.errors import ConfigurationError
+from eoconsumer.errors import ConfigurationError, TransientStoreError
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.sql import applied, letters, marks, schema
 from eoconsumer.stores.sql.claims import Open
@@ -89,8 +89,8 @@ class SQLStore:
     def setup(self) -> None:
         """Check the server and make the tables; safe when many start at once.
 
-        Raises ``ConfigurationError`` where the server is too old, a standby, out of reach, or does
-        not allow what is needed.
+        Raises ``ConfigurationError`` where the server is too old, a standby, or does not allow what
+        is needed, and ``TransientStoreError`` where nobody is there, or ready.
         """
         try:
             with self.engine.connect() as connection:
@@ -98,6 +98,11 @@ class SQLStore:
                     check()
             schema.setup(self.engine, self._database)
         except SQLAlchemyError as error:
+            if self._database.is_absent(error):
+                raise TransientStoreError(
+                    f"The database is not there, or not ready; nothing was consumed. It said: "
+                    f"{summary(error)}. Check the URL, the network, and that the server runs."
+                ) from error
             raise self._unusable(error) from error
 
     def diagnose(self) -> list[tuple[str, bool, str]]:
