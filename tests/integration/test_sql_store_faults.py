@@ -9,6 +9,8 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
+from threading import Event
+from typing import Any
 
 import pytest
 from sql_cases import ORDERS, RETURNS, SERVERS, Line, owner, sql_store, step, texts
@@ -286,6 +288,33 @@ def test_what_a_former_owner_that_hangs_has_written_is_not_waited_for(
     patiently(batch)
     hanging.abort()
     assert texts(sql_store) == ["c"]
+
+
+@on_servers
+@pytest.mark.requirement("N1", "N17")
+def test_a_reader_that_is_stopped_in_its_claim_holds_the_rows_for_seconds_only(
+    sql_store: FreshStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    owner(sql_store)[0].close()
+    stopped, locked, goes_on = sql_store.open("ledger", "stopped"), Event(), Event()
+    read = stopped.rows.read
+
+    def stands_still(*arguments: Any) -> Any:
+        locked.set()
+        assert goes_on.wait(60)
+        return read(*arguments)
+
+    monkeypatch.setattr(stopped.rows, "read", stands_still)  # behind the lock, before the commit
+    with ThreadPoolExecutor(1) as thread:
+        claiming = thread.submit(stopped.claim, [ORDERS], {})
+        assert locked.wait(30)
+        other, began = sql_store.open("ledger", "other"), time.monotonic()
+        patiently(lambda: other.claim([ORDERS], {}))
+        assert time.monotonic() - began < 15
+        goes_on.set()
+        with pytest.raises(TransientStoreError):
+            claiming.result()
+    patiently(lambda: stopped.claim([ORDERS], {}))
 
 
 @on_servers

@@ -11,6 +11,9 @@ from sqlalchemy.exc import SQLAlchemyError
 
 #: How long a claim waits for a row that another transaction holds.
 CLAIM_SECONDS = 0.25
+#: How long the server waits for the next statement of a claim, before it ends its connection: a
+#: process that is stopped in there holds rows that do not name it yet, so nobody could end it.
+CLAIM_IDLE_SECONDS = 2
 
 #: Makes the new value of a column from the one that an insert brought along.
 Settle = Callable[[ColumnElement[Any]], ColumnElement[Any]]
@@ -46,7 +49,10 @@ class Database(Protocol):
         """End the connection that carries ``mark``; return whether there was one."""
 
     def claiming(self, connection: Connection) -> AbstractContextManager[None]:
-        """Begin a transaction in which no lock is waited for longer than ``CLAIM_SECONDS``."""
+        """Begin a transaction that waits for no lock longer than ``CLAIM_SECONDS``.
+
+        Where the server can, it ends the connection that is idle in it for ``CLAIM_IDLE_SECONDS``.
+        """
 
     def locked(self, rows: Select[Any], *, skip: bool) -> Select[Any]:
         """Lock ``rows``, or fail at once where another has; ``skip``: leave those out."""

@@ -12,7 +12,7 @@ from sqlalchemy.dialects.mysql import insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from eoconsumer.errors import ConfigurationError, TransientStoreError
-from eoconsumer.stores.sql.database import Settle
+from eoconsumer.stores.sql.database import CLAIM_IDLE_SECONDS, Settle
 from eoconsumer.stores.sql.tables import metadata
 from eoconsumer.stores.sql.translation import Kind, kind_of
 
@@ -60,9 +60,16 @@ class MySQL:
     @contextmanager
     def claiming(self, connection: Connection) -> Iterator[None]:
         """Begin without the locks on gaps that other claims would run into."""
-        connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
-        connection.exec_driver_sql("START TRANSACTION")
-        yield
+        connection.exec_driver_sql(
+            "SET @eoconsumer_wait = @@SESSION.wait_timeout,"
+            f" SESSION wait_timeout = {CLAIM_IDLE_SECONDS}"
+        )
+        try:
+            connection.exec_driver_sql("SET TRANSACTION ISOLATION LEVEL READ COMMITTED")
+            connection.exec_driver_sql("START TRANSACTION")
+            yield
+        finally:
+            connection.exec_driver_sql("SET SESSION wait_timeout = @eoconsumer_wait")
 
     def locked(self, rows: Select[Any], *, skip: bool) -> Select[Any]:
         """Lock with NOWAIT or SKIP LOCKED."""

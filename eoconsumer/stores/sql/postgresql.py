@@ -12,7 +12,7 @@ from sqlalchemy.dialects.postgresql import Insert, insert
 from sqlalchemy.exc import SQLAlchemyError
 
 from eoconsumer.errors import ConfigurationError
-from eoconsumer.stores.sql.database import CLAIM_SECONDS
+from eoconsumer.stores.sql.database import CLAIM_IDLE_SECONDS, CLAIM_SECONDS
 from eoconsumer.stores.sql.on_conflict import OnConflict
 from eoconsumer.stores.sql.tables import metadata
 from eoconsumer.stores.sql.translation import Kind, kind_of
@@ -77,9 +77,15 @@ class PostgreSQL(OnConflict):
 
     @contextmanager
     def claiming(self, connection: Connection) -> Iterator[None]:
-        """Begin, with a lock timeout for this transaction alone."""
+        """Begin, with timeouts for this transaction alone."""
         connection.exec_driver_sql(self.begin("READ COMMITTED"))
-        connection.exec_driver_sql(f"SET LOCAL lock_timeout = {CLAIM_SECONDS * 1000:.0f}")
+        connection.execute(
+            text(
+                "SELECT set_config('lock_timeout', :wait, true),"
+                " set_config('idle_in_transaction_session_timeout', :idle, true)"
+            ),
+            {"wait": f"{CLAIM_SECONDS * 1000:.0f}", "idle": f"{CLAIM_IDLE_SECONDS}s"},
+        )
         yield
 
     def locked(self, rows: Select[Any], *, skip: bool) -> Select[Any]:

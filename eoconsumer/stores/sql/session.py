@@ -60,7 +60,7 @@ class SQLSession:
     ) -> Claims:
         """Own the rows of ``partitions``; see the protocol.
 
-        Takes nine round trips at most, and two more where there were lanes; where open
+        Takes eleven round trips at most, and two more where there were lanes; where open
         transactions hold rows, a few for each former owner and as many again.
         """
         return self._claimer.claim(partitions, starts)
