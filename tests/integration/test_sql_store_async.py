@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import asyncio
 from collections.abc import Awaitable
-from contextlib import suppress
+from contextlib import aclosing, suppress
 from pathlib import Path
 
 import pytest
@@ -129,9 +129,8 @@ def test_the_marks_of_users_rows_are_read_page_by_page_and_may_be_left(
             rows = [{"topic": "orders", "part": 0, "n": number} for number in range(10)]
             await connection.execute(insert(marked), rows)
         found = [mark.offset async for mark in store.marks(marker, ORDERS, 0, 10)]
-        async for mark in store.marks(marker, ORDERS, 0, 10):
-            found.append(mark.offset)
-            break
+        async with aclosing(store.marks(marker, ORDERS, 0, 10)) as left:
+            found.append((await anext(left)).offset)
         async with asyncio.timeout(30):
             await store.close()
         return found

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import AsyncIterator, Generator
+from collections.abc import AsyncGenerator, Generator
 from typing import Self, TypeVar
 
 from sqlalchemy.ext.asyncio import AsyncEngine, create_async_engine
@@ -77,19 +77,20 @@ class AsyncSQLStore:
         """Return dead letters; see the protocol."""
         return await greenlet_spawn(self._blocking.letters, which, after, limit)
 
-    async def applied(
+    def applied(
         self, group: str, partition: TopicPartition, first: int, upto: int
-    ) -> AsyncIterator[Applied]:
+    ) -> AsyncGenerator[Applied, None]:
         """Read the applied-log; see the protocol."""
-        async for line in _each(self._blocking.applied(group, partition, first, upto)):
-            yield line
+        return _each(self._blocking.applied(group, partition, first, upto))
 
-    async def marks(
+    def marks(
         self, marker: Marker, partition: TopicPartition, first: int, upto: int
-    ) -> AsyncIterator[Mark]:
-        """Read what a user's own rows say of their messages; see ``SQLStore.marks``."""
-        async for mark in _each(self._blocking.marks(marker, partition, first, upto)):
-            yield mark
+    ) -> AsyncGenerator[Mark, None]:
+        """Read what a user's own rows say of their messages; see ``SQLStore.marks``.
+
+        It keeps a connection until its end: close it (``contextlib.aclosing``) if you leave it.
+        """
+        return _each(self._blocking.marks(marker, partition, first, upto))
 
     async def close(self) -> None:
         """Dispose of the engine if ``connect`` made it."""
@@ -101,7 +102,7 @@ class AsyncSQLStore:
         return f"Async{self._blocking!r}"
 
 
-async def _each(values: Generator[T, None, None]) -> AsyncIterator[T]:
+async def _each(values: Generator[T, None, None]) -> AsyncGenerator[T, None]:
     """Yield what ``values`` yields; the connection of one that is left is given back here."""
     try:
         while (value := await greenlet_spawn(next, values, None)) is not None:
