@@ -18,7 +18,7 @@ TIMEOUT = 300.0  # seconds; the machine may be busy
 
 @pytest.mark.slow
 @pytest.mark.requirement("S3-01", "S3-26")
-@pytest.mark.parametrize("store", ["mongodb", "sqlite", "postgresql"])
+@pytest.mark.parametrize("store", ["mongodb", "sqlite"])
 def test_only_exactly_once_loses_nothing_and_duplicates_nothing(tmp_path: Path, store: str) -> None:
     figures = tmp_path / "figures.json"
     done = subprocess.run(

@@ -69,6 +69,18 @@ def test_each_mode_has_a_database_of_its_own_which_is_gone_afterwards_and_no_oth
         store.close()
 
 
+@pytest.mark.slow
+@pytest.mark.parametrize("name", ["postgresql", "mariadb"])
+def test_a_server_that_is_named_is_started_beside_a_broker(name: str) -> None:
+    said: list[str] = []
+    with stage(name, said.append) as (kafka, url_for):
+        assert url_for("exactly_once").startswith(name)
+        open_store(url_for("exactly_once")).setup()
+        assert kafka.alive
+    assert not kafka.alive
+    assert f"Starting a Kafka broker and a {name} server" in said
+
+
 def test_a_database_that_cannot_be_made_is_told_before_anything_is_started(
     request: pytest.FixtureRequest,
 ) -> None:
