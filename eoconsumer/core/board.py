@@ -25,10 +25,12 @@ class Desk:
     """One lane. ``inbox`` is what it has not taken yet; ``waiting`` what it is not done with.
 
     ``reached`` is up to where it is done, which may lie ahead of what is dealt: by its row.
+    ``unread`` is how much news it has not acted upon; ``ended``: it holds nothing, and never will.
     """
 
     news: deque[News] = field(default_factory=deque)
     unread: int = 0
+    ended: bool = False
     inbox: deque[tuple[TopicPartition, Message]] = field(default_factory=deque)
     waiting: dict[TopicPartition, deque[tuple[int, int]]] = field(default_factory=dict)
     reached: dict[TopicPartition, int] = field(default_factory=dict)
@@ -147,11 +149,29 @@ class Board:
         first = (desk.waiting[key][0][0] for desk in self.desks if desk.waiting[key])
         return min(first, default=opened.dealt)
 
+    @property
+    def all_have_read(self) -> bool:
+        """Whether no lane has news left to act upon."""
+        return all(not desk.unread or desk.ended for desk in self.desks)
+
     # --- for a lane, by its number from 1 -------------------------------------------------------
 
     def desk(self, number: int) -> Desk:
         """Return the desk of a lane."""
         return self.desks[number - 1]
+
+    def news(self, number: int) -> News | None:
+        """Return the next piece of news for a lane, which says when it has acted upon it."""
+        news = self.desk(number).news
+        return news.popleft() if news else None
+
+    def has_read(self, number: int) -> None:
+        """Note that a lane has acted upon a piece of news."""
+        self.desk(number).unread -= 1
+
+    def leave(self, number: int) -> None:
+        """Note that a lane has ended."""
+        self.desk(number).ended = True
 
     def take(self, number: int, messages: int) -> list[tuple[TopicPartition, Message]]:
         """Return what waits for a lane, at most ``messages``."""

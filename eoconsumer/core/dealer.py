@@ -13,7 +13,9 @@ from __future__ import annotations
 from collections import deque
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import replace
+from math import inf
 
+from eoconsumer.core.board import News
 from eoconsumer.core.claiming import Keys
 from eoconsumer.core.effects import Claim, Effects, Pause, Report, Resume, Run
 from eoconsumer.core.flow import Flow
@@ -145,6 +147,14 @@ class LaneFlow(Flow):
         super().__init__(replace(settings, mirror=False))
         self._wholes: dict[TopicPartition, Position] = {}
 
+    def told(self, news: News) -> Effects[None]:
+        """Act upon what the dealer says of partitions that come, or go."""
+        if news.kind == "assigned":
+            self.expect(news.rows)
+            yield from self.assigned(list(news.rows))
+        else:
+            yield from self.revoked(list(news.rows), lost=news.kind == "lost")
+
     def expect(self, rows: Rows) -> None:
         """Note the rows that the dealer has claimed, of partitions that are assigned next."""
         self._wholes.update(rows)
@@ -162,10 +172,11 @@ class LaneFlow(Flow):
     def fence(self, keys: Iterable[TopicPartition]) -> Effects[None]:
         """Let ``keys`` go. Not for a while: what was dealt since is lost to this lane.
 
-        The dealer claims the whole partition again, and deals anew.
+        The dealer claims the whole partition again, and deals anew; it says so when it does.
         """
         for key in keys:
             self.partitions[key].on(Event.FENCED)
+            self.partitions[key].wake_at = inf
             yield Done(key, self._wholes[key].epoch, None)
 
     def reclaim(self, now: float) -> Effects[None]:  # noqa: ARG002 - as in Ownership

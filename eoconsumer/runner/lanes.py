@@ -42,7 +42,6 @@ class Lanes:
         self._name = name
         self._readers: dict[int, LaneReader] = {}
         self._threads: list[threading.Thread] = []
-        self._ended: set[int] = set()
         self.failure: BaseException | None = None
 
     def add(self, number: int, reader: LaneReader) -> None:
@@ -69,14 +68,9 @@ class Lanes:
         with self.changed:
             self.board.recall(keys, lost=lost)
             self.changed.notify_all()
-            if lost or not self.changed.wait_for(self._have_read, seconds):
+            if lost or not self.changed.wait_for(lambda: self.board.all_have_read, seconds):
                 for reader in self._readers.values():
                     reader.lose(keys)
-
-    def _have_read(self) -> bool:
-        """Whether no lane has news left to act upon; those that have ended hold nothing."""
-        desks = enumerate(self.board.desks, 1)
-        return all(not desk.unread or number in self._ended for number, desk in desks)
 
     def _run(self, number: int, reader: LaneReader) -> None:
         try:
@@ -86,7 +80,7 @@ class Lanes:
             self.failure = self.failure or error
         finally:
             with self.changed:
-                self._ended.add(number)
+                self.board.leave(number)
                 self.changed.notify_all()
 
 
@@ -179,6 +173,12 @@ class LaneReader(Reader):
     def _done(self, effect: lx.Done) -> None:
         self._board.done(effect)
 
+    def _assigned(self, effect: fx.Assigned) -> None:
+        """The dealer tells the user of partitions that come, and of those that go."""
+
+    def _revoked(self, effect: fx.Revoked) -> None:
+        self._work.recording.forget(effect.partitions)
+
     def _report(self, effect: fx.Report) -> None:
         if effect.name != "claimed":  # the dealer has told of the partition
             super()._report(effect)
@@ -215,15 +215,15 @@ class LaneSource:
         with changed:
             if not desk.news and not desk.inbox:
                 changed.wait(seconds)
-            if not desk.news:
+            news = board.news(self._number)
+            if news is None:
                 taken = board.take(self._number, messages)
                 return Messages.of([message for _, message in taken]).raw
-            kind, rows = desk.news.popleft()
-        if kind == "assigned":
-            self.expect(rows)
-        self._callbacks[kind](list(rows))
+        if news.kind == "assigned":
+            self.expect(news.rows)
+        self._callbacks[news.kind](list(news.rows))
         with changed:
-            desk.unread -= 1
+            board.has_read(self._number)
             changed.notify_all()
         return []
 

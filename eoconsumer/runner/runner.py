@@ -154,7 +154,7 @@ class Runner:
                 LaneFlow(config.of_lane(number)),
                 LaneSource(lanes, lane.number),
                 store.open_lane(group, lane.owner(owner), lane),
-                self._user.in_lane(),
+                self._user,
                 self._watch,
                 lanes.over,
                 store.transaction_seconds,

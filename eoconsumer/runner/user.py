@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Sequence
-from dataclasses import dataclass, replace
+from dataclasses import dataclass
 from functools import partial
 from typing import Any
 
@@ -29,14 +29,6 @@ class User:
     after_commit: Callable[[Sequence[Message[Any]]], object] | None
     on_assigned: Callable[[list[TopicPartition]], object]
     on_revoked: Callable[[list[TopicPartition]], object]
-
-    def in_lane(self) -> User:
-        """Return the same for a lane: its reader tells of the partitions that come and go."""
-        return replace(self, on_assigned=_nothing, on_revoked=_nothing)
-
-
-def _nothing(_: list[TopicPartition]) -> None:
-    """Stand for a hook."""
 
 
 class Work:

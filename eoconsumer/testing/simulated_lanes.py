@@ -39,7 +39,7 @@ class SimulatedDealer(SimulatedReader):
         if self._closing is not effect:
             self._closing = effect
             self.board.recall(effect.partitions, lost=effect.lost)
-        if not effect.lost and any(desk.unread for desk in self.board.desks):
+        if not effect.lost and not self.board.all_have_read:
             self.asleep_until = self.world.now + 0.05
             raise NotYet
         dealt = self.board.standing()
@@ -59,16 +59,10 @@ class SimulatedLane(SimulatedReader):
         self.member, self.crew = dealer.member, dealer.crew
 
     def _poll(self, poll: fx.Poll, _: str | None) -> dict[TopicPartition, list[Message]]:
-        desk, flow = self._board.desk(self.lane.number), self.flow
-        assert isinstance(flow, LaneFlow)
-        if desk.news:
-            kind, rows = desk.news.popleft()
-            if kind == "assigned":
-                flow.expect(rows)
-                self._push(flow.assigned(list(rows)), lambda: self._read(poll))
-            else:
-                gone = flow.revoked(list(rows), lost=kind == "lost")
-                self._push(gone, lambda: self._read(poll))
+        assert isinstance(self.flow, LaneFlow)
+        news = self._board.news(self.lane.number)
+        if news is not None:
+            self._push(self.flow.told(news), lambda: self._read(poll))
             raise NotYet
         fetched = defaultdict(list)
         count = self.world.chance.randint(0, poll.messages)
@@ -79,7 +73,7 @@ class SimulatedLane(SimulatedReader):
         return fetched
 
     def _read(self, poll: fx.Poll) -> None:
-        self._board.desk(self.lane.number).unread -= 1
+        self._board.has_read(self.lane.number)
         self.effect = poll
 
     def _done(self, effect: lx.Done, _: str | None) -> None:

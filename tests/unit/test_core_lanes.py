@@ -11,9 +11,10 @@ from bench import GROUP, HERE, P0, Bench, messages
 from eoconsumer.core import effects as fx
 from eoconsumer.core import lane_effects as lx
 from eoconsumer.core.board import Board
-from eoconsumer.core.dealer import Dealer
+from eoconsumer.core.dealer import Dealer, LaneFlow
 from eoconsumer.core.identity import Found, Sighting
 from eoconsumer.core.lanes import Ahead, Lane, lane_number
+from eoconsumer.core.partition import Partition
 from eoconsumer.core.positions import Move, Position, Start
 from eoconsumer.errors import BrokerError, LogTruncated, OffsetOutOfRange
 from eoconsumer.message import Message, Record
@@ -212,6 +213,20 @@ def test_a_fence_of_one_lane_takes_the_partition_from_all_and_it_is_dealt_anew()
     bench.run(bench.flow.reclaim(bench.clock))
     assert bench.all(fx.Assign)[-1].positions == {P0: 0}
     assert bench.all(lx.Open)[-1].rows[P0].epoch == 2
+
+
+# --- a lane ---------------------------------------------------------------------------------------
+
+
+def test_a_lane_that_is_fenced_waits_for_news_and_does_not_poll_in_vain() -> None:
+    bench = Bench(flow=LaneFlow)
+    assert isinstance(bench.flow, LaneFlow)
+    bench.flow.partitions[P0] = partition = Partition(P0)
+    bench.flow.expect({P0: Position(0, 1)})
+    partition.claimed(Position(0, 1))
+    bench.run(bench.flow.fence([P0]))
+    assert bench.all(lx.Done) == [lx.Done(P0, 1, None)]
+    assert bench.flow._poll(100.0)[1] == bench.flow.settings.poll_interval
 
 
 # --- a reader without lanes, after one with lanes ------------------------------------------------
