@@ -113,7 +113,7 @@ class AsyncConsumer(Consuming[AsyncStore[S]], Generic[S]):
         """
         with self._alone():
             changed = LoopFlag()
-            watch = self._watch = Watch(self.events, changed)
+            watch = self._watch = Watch(self.events, changed, lanes=self.config.lanes > 0)
             # Before the checks, which take a while: a stop that is asked for then counts as well.
             runner = self._runner = AsyncRunner(
                 self.config, self.store, self._source, self._user(), watch, changed
@@ -153,11 +153,6 @@ class AsyncConsumer(Consuming[AsyncStore[S]], Generic[S]):
             raise ConfigurationError(
                 f"{type(store).__name__} blocks the event loop; nothing was consumed. Use its "
                 "twin, of the same name with Async before it, or a Consumer."
-            )
-        if self.config.lanes:
-            raise ConfigurationError(
-                "An AsyncConsumer has no lanes; nothing was consumed. Set lanes=0, or use a "
-                "Consumer: its lanes are threads."
             )
 
     def _refuse(self, function: Callable[..., object], form: Form | None) -> None:

@@ -12,6 +12,7 @@ from eoconsumer.protocols.store import (
 )
 from eoconsumer.protocols.store_async import (
     AsyncCommitsOnLeaving,
+    AsyncLaneStore,
     AsyncScope,
     AsyncStore,
     AsyncStoreSession,
@@ -20,6 +21,7 @@ from eoconsumer.protocols.store_async import (
 
 __all__ = [
     "AsyncCommitsOnLeaving",
+    "AsyncLaneStore",
     "AsyncScope",
     "AsyncStore",
     "AsyncStoreSession",

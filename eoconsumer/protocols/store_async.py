@@ -9,6 +9,7 @@ from typing import Any, Protocol, Self, runtime_checkable
 
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.capabilities import Capability
+from eoconsumer.core.lanes import Lane
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
 from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.errors import Fenced
@@ -193,3 +194,12 @@ class AsyncStore(Protocol[S_co]):
     async def close(self) -> None:
         """Close what the store opened itself."""
         return
+
+
+@runtime_checkable
+class AsyncLaneStore(AsyncStore[S_co], Protocol[S_co]):
+    """What ``LaneStore`` is to threads, for asyncio."""
+
+    @abstractmethod
+    async def open_lane(self, group: str, owner: str, lane: Lane) -> AsyncStoreSession[S_co]:
+        """See ``LaneStore.open_lane``."""

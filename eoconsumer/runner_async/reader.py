@@ -1,9 +1,4 @@
-"""One reader: a task with its own session, and a thread for its own Kafka client.
-
-librdkafka's calls block, so they are made on the reader's thread, one after the other, and the task
-awaits them. What comes by a poll (claims, what is given up) needs the store, which lives on the
-loop: then the thread waits for the loop. The loop never waits for the thread.
-"""
+"""One reader: a task with its own session, driven by the core; its subclasses know its source."""
 
 from __future__ import annotations
 
@@ -11,49 +6,39 @@ import asyncio
 import logging
 import random
 import time
-from collections.abc import Callable
-from concurrent.futures import Executor
+from collections.abc import Callable, Collection, Mapping, Sequence
 from typing import Any
 
 from eoconsumer.core import effects as fx
 from eoconsumer.core.flow import Flow
 from eoconsumer.core.positions import Claims, Position
 from eoconsumer.errors import BrokerError, EOConsumerError, Fenced, StoreError
-from eoconsumer.message import Messages, TopicPartition
-from eoconsumer.protocols import AsyncStoreSession, AsyncTransaction, Source
-from eoconsumer.runner.driving import drive
-from eoconsumer.runner.fetching import Fetching
+from eoconsumer.message import Messages, RawMessage, TopicPartition
+from eoconsumer.protocols import AsyncStoreSession, AsyncTransaction
 from eoconsumer.runner.user import User
 from eoconsumer.runner.watch import Watch
-from eoconsumer.runner_async.driving import drive as drive_awaited
+from eoconsumer.runner_async.driving import drive
 from eoconsumer.runner_async.user import AsyncWork
-from eoconsumer.runner_async.waiting import LoopFlag, to_its_end
+from eoconsumer.runner_async.waiting import LoopFlag
 
 log = logging.getLogger("eoconsumer.reader")
+Fetched = Mapping[TopicPartition, Sequence[RawMessage]]
 
 
 class AsyncReader:
-    """Carries out the effects of one ``Flow`` on real servers."""
+    """Carries out the effects of one ``Flow``, but for those that concern its source."""
 
     def __init__(
         self,
         flow: Flow,
-        source: Source,
         store: AsyncStoreSession[Any],
         user: User,
         watch: Watch,
         stopping: LoopFlag,
         transaction_seconds: float | None,
-        thread: Executor,
     ) -> None:
-        """Take what a reader owns: it closes ``source`` and ``store`` at its end.
-
-        ``thread`` has one thread, on which ``source`` is used.
-        """
+        """Take what a reader owns: it closes ``store`` at its end."""
         self.flow = flow
-        self._loop = asyncio.get_running_loop()
-        self._thread = thread
-        self._fetching = Fetching(flow, source, stopping.is_set, self._drive_on_a_thread)
         self._store = store
         self._user = user
         self._watch = watch
@@ -73,47 +58,45 @@ class AsyncReader:
         Where it is cancelled, what is in hand is rolled back, and what is ours is given up.
         """
         try:
-            await self._on_the_thread(self._fetching.start, self._user.routes.topics)
+            await self._join()
             await self._drive(self.flow.read())
         except BaseException as error:
             await self._let_go(lost=isinstance(error, BrokerError | StoreError))
             raise
         finally:
             try:
-                await self._on_the_thread(self._fetching.stop)
+                await self._leave()
             finally:
                 await self._store.close()
 
     async def _drive(self, effects: fx.Effects[None]) -> None:
         """Do what ``effects`` asks for, one after the other."""
-        await drive_awaited(effects, self._carry_out)
+        await drive(effects, self._carry_out)
 
     async def _carry_out(self, effect: fx.Effect) -> Any:
         kind = type(effect)
-        if kind in _AT_ONCE:
-            return _AT_ONCE[kind]()
-        if kind in self._fetching.carry_out:
-            return await self._on_the_thread(self._fetching.carry_out[kind], effect)
-        return await self._awaited[kind](effect)
+        return _AT_ONCE[kind]() if kind in _AT_ONCE else await self._awaited[kind](effect)
 
-    async def _on_the_thread(self, call: Callable[..., Any], *arguments: Any) -> Any:
-        """Await a call of Kafka's client. It cannot be interrupted: a cancellation waits for it."""
-        return await to_its_end(self._loop.run_in_executor(self._thread, call, *arguments))
+    # --- where messages come from ---------------------------------------------------------------
 
-    def _drive_on_a_thread(self, effects: fx.Effects[None]) -> None:
-        """Drive what came by a poll, on the thread that polls: for the store it waits for the loop.
+    async def _join(self) -> None:
+        """Begin to get partitions."""
+        raise NotImplementedError
 
-        That waits for nobody here: the reader awaits its poll, or it is between two batches.
-        """
+    async def _leave(self) -> None:
+        """Get no more."""
+        raise NotImplementedError
 
-        def carry_out(effect: fx.Effect) -> Any:
-            kind = type(effect)
-            if kind in self._fetching.carry_out:
-                return self._fetching.carry_out[kind](effect)
-            coroutine = self._carry_out(effect)
-            return asyncio.run_coroutine_threadsafe(coroutine, self._loop).result()
+    async def _fetch(self, effect: fx.Poll) -> Fetched | None:
+        """Return what came, by partition; None once stop was asked for."""
+        raise NotImplementedError
 
-        drive(effects, carry_out)
+    @property
+    def _lost_in_flight(self) -> Collection[TopicPartition]:
+        """What is known to be lost, though the flow has not been told yet: it is at work."""
+        raise NotImplementedError
+
+    # --- the life of a reader -------------------------------------------------------------------
 
     async def _let_go(self, *, lost: bool) -> None:
         """Give up what is ours after a failure, as well as it goes."""
@@ -125,7 +108,7 @@ class AsyncReader:
             log.warning("not everything could be given up in order: %s", error)
 
     async def _poll(self, effect: fx.Poll) -> dict[TopicPartition, Messages[Any]] | None:
-        polled = await self._on_the_thread(self._fetching.poll, effect)
+        polled = await self._fetch(effect)
         if polled is None:
             return None
         return {key: await self._work.views(key.topic, raw) for key, raw in polled.items()}
@@ -171,7 +154,7 @@ class AsyncReader:
         await (self._transaction or self._store).note_applied(effect.lines)
 
     async def _advance(self, effect: fx.Advance) -> None:
-        lost = self._fetching.lost_in_flight.intersection(m.partition for m in effect.moves)
+        lost = {m.partition for m in effect.moves}.intersection(self._lost_in_flight)
         ours = [move for move in effect.moves if move.partition not in lost]
         if ours and not (lost and self._transaction):
             await (self._transaction or self._store).advance(ours)

@@ -7,19 +7,24 @@ import random
 import time
 from collections.abc import Awaitable, Callable
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import AsyncExitStack
 from typing import Any
 
 from eoconsumer.config import Config
 from eoconsumer.core import effects as fx
+from eoconsumer.core.board import Board
+from eoconsumer.core.dealer import Dealer, LaneFlow
 from eoconsumer.core.flow import Flow
+from eoconsumer.core.lanes import Lane
 from eoconsumer.core.starting import set_up
 from eoconsumer.errors import BrokerError, StoreError
-from eoconsumer.protocols import AsyncStore, Source
+from eoconsumer.protocols import AsyncLaneStore, AsyncStore, Source
 from eoconsumer.runner.runner import owner_name
 from eoconsumer.runner.user import User
 from eoconsumer.runner.watch import Watch
 from eoconsumer.runner_async.driving import drive
-from eoconsumer.runner_async.reader import AsyncReader
+from eoconsumer.runner_async.lanes import AsyncDealerReader, AsyncLaneReader, AsyncLanes
+from eoconsumer.runner_async.source import AsyncSourceReader
 from eoconsumer.runner_async.waiting import LoopFlag, all_done, to_its_end
 from eoconsumer.telemetry import Snapshot
 
@@ -101,7 +106,7 @@ class AsyncRunner:
         """Run one reader, and a new one where it lost its broker or its database."""
         attempt = 0
         while not self._stopping.is_set():
-            reader: AsyncReader | None = None
+            reader: AsyncSourceReader | None = None
             thread = ThreadPoolExecutor(1, f"eoconsumer-{self._config.group}-{number}")
             try:
                 reader = await self._reader(number, thread)
@@ -121,18 +126,21 @@ class AsyncRunner:
             finally:
                 thread.shutdown(wait=False)
 
-    async def _reader(self, number: int, thread: ThreadPoolExecutor) -> AsyncReader:
+    async def _reader(self, number: int, thread: ThreadPoolExecutor) -> AsyncSourceReader:
         loop = asyncio.get_running_loop()
         making = loop.run_in_executor(thread, self._make_source, number)
         try:
             source = await to_its_end(making)
-            session = await self._store.open(self._config.group, owner_name(number))
+            owner = owner_name(number)
+            if self._config.lanes:
+                return await self._dealer(number, owner, source, thread)
+            session = await self._store.open(self._config.group, owner)
         except BaseException:
             if making.done() and making.exception() is None:
                 await to_its_end(loop.run_in_executor(thread, making.result().close))
             raise
         settings, lifetime = self._config.of_reader(number), self._store.transaction_seconds
-        return AsyncReader(
+        return AsyncSourceReader(
             Flow(settings.within(lifetime, source.max_poll_seconds)),
             source,
             session,
@@ -141,6 +149,39 @@ class AsyncRunner:
             self._stopping,
             lifetime,
             thread,
+        )
+
+    async def _dealer(
+        self, number: int, owner: str, source: Source, thread: ThreadPoolExecutor
+    ) -> AsyncDealerReader:
+        """Make a reader that deals its messages to lanes."""
+        assert isinstance(self._store, AsyncLaneStore), "looked at when the consumer was made"
+        config, store, count = self._config, self._store, self._config.lanes
+        board = Board(count, config.batch_size, config.batch_bytes)
+        lanes = AsyncLanes(board, f"eoconsumer-{config.group}-{number}")
+        async with AsyncExitStack() as opened:
+            sessions = []
+            for lane in (Lane(one, count) for one in range(count + 1)):
+                session = await store.open_lane(config.group, lane.owner(owner), lane)
+                opened.push_async_callback(session.close)
+                sessions.append(session)
+            opened.pop_all()  # all are there, and their readers close them
+        dealers, *of_lanes = sessions
+        for one, session in enumerate(of_lanes, 1):
+            flow, lifetime = LaneFlow(config.of_lane(number)), store.transaction_seconds
+            lanes.add(
+                one,
+                AsyncLaneReader(flow, session, self._user, self._watch, lifetime, lanes, one),
+            )
+        return AsyncDealerReader(
+            Dealer(config.of_reader(number)),
+            source,
+            dealers,
+            self._user,
+            self._watch,
+            self._stopping,
+            thread,
+            lanes,
         )
 
     def _fail(self, error: BaseException) -> None:

@@ -11,7 +11,8 @@ from collections.abc import AsyncIterator, Callable, Mapping, Sequence
 from typing import Any, Self, TypeVar
 
 from eoconsumer.core.applied import Applied
-from eoconsumer.core.capabilities import EVERYTHING, Capability
+from eoconsumer.core.capabilities import EVERYTHING
+from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.letters import DeadLetter, Letter, Selection
 from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.message import MessageKey, TopicPartition
@@ -37,7 +38,7 @@ async def _sent(call: Callable[[], T]) -> T:
 class AsyncMemoryStore:
     """A store in this process's memory; ``tables`` holds what handlers appended."""
 
-    capabilities = EVERYTHING - {Capability.LANES}
+    capabilities = EVERYTHING
 
     def __init__(self, memory: MemoryStore | None = None) -> None:
         """Start empty, or with what another store holds."""
@@ -68,7 +69,12 @@ class AsyncMemoryStore:
 
     async def open(self, group: str, owner: str) -> AsyncMemoryStoreSession:
         """Open a session for one reader."""
-        return await _sent(lambda: AsyncMemoryStoreSession(self.memory.open(group, owner)))
+        return await self.open_lane(group, owner, WHOLE)
+
+    async def open_lane(self, group: str, owner: str, lane: Lane) -> AsyncMemoryStoreSession:
+        """Open a session for one lane, or for the reader of all (number 0)."""
+        opened = self.memory.open_lane
+        return await _sent(lambda: AsyncMemoryStoreSession(opened(group, owner, lane)))
 
     async def letters(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
         """Return dead letters in their order."""

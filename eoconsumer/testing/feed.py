@@ -25,7 +25,7 @@ from eoconsumer.consumer import AsyncConsumer, Consumer
 from eoconsumer.protocols import Store
 from eoconsumer.runner.flag import Flag
 from eoconsumer.runner.reader import Reader
-from eoconsumer.runner_async.reader import AsyncReader
+from eoconsumer.runner_async.source import AsyncSourceReader
 from eoconsumer.runner_async.waiting import LoopFlag
 from eoconsumer.stores.mongo import MongoStore
 from eoconsumer.stores.mongo.concerns import is_mock
@@ -91,7 +91,7 @@ async def feed_async(
     if feeding.logs:
         stopping = LoopFlag()
         with ThreadPoolExecutor(1, "eoconsumer-feed") as thread:
-            await AsyncReader(
+            await AsyncSourceReader(
                 feeding.flow(),
                 feeding.source(stopping),
                 await store.open(group, owner),

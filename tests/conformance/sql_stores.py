@@ -113,8 +113,8 @@ class FreshAsyncStore(AsyncSQLStore):
 
     opened: list[AsyncSQLSession]
 
-    async def open(self, group: str, owner: str) -> AsyncSQLSession:
-        self.opened.append(await super().open(group, owner))
+    async def open_lane(self, group: str, owner: str, lane: Lane) -> AsyncSQLSession:
+        self.opened.append(await super().open_lane(group, owner, lane))
         return self.opened[-1]
 
 

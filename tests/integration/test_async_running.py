@@ -217,7 +217,7 @@ def test_cancelled_at_any_effect_on_real_servers_it_leaves_nothing_half_done(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
     produced = fill(topic, 21)
-    cancelled_at(name, monkeypatch)
+    cancelled_at(name, monkeypatch, count=1 if name == "Claim" else 2)
 
     async def cancelled() -> None:
         store = AsyncMongoStore.connect(store_url)
@@ -252,18 +252,18 @@ class Cancelled:
     task: asyncio.Task[None]
 
 
-def cancelled_at(name: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Cancel ``Cancelled.task`` while the second effect of that name is carried out."""
+def cancelled_at(name: str, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Cancel ``Cancelled.task`` while the ``count``-th effect of that name is carried out."""
     from eoconsumer.runner_async.reader import AsyncReader
 
     carry_out: Callable[..., Coroutine[Any, Any, Any]] = AsyncReader._carry_out
-    count = 0
+    seen = 0
 
     async def counted(self: AsyncReader, effect: Any) -> Any:
-        nonlocal count
+        nonlocal seen
         if type(effect).__name__ == name:
-            count += 1
-            if count == (1 if name == "Claim" else 2):
+            seen += 1
+            if seen == count:
                 asyncio.get_running_loop().call_later(0.001, Cancelled.task.cancel)
         return await carry_out(self, effect)
 

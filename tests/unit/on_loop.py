@@ -17,11 +17,17 @@ SERVERS = "localhost:1"
 Logs = dict[TopicPartition, list[Record]]
 
 
-def logs(partitions: int, messages: int) -> Logs:
-    """Return a log for each partition of the topic "orders"."""
+def logs(partitions: int, messages: int, keys: int = 0) -> Logs:
+    """Return a log for each partition of the topic "orders"; with so many keys, in turn."""
     return {
         TopicPartition("orders", number): [
-            Record("orders", number, offset, f"{number}:{offset}".encode())
+            Record(
+                "orders",
+                number,
+                offset,
+                f"{number}:{offset}".encode(),
+                f"key-{offset % keys}".encode() if keys else None,
+            )
             for offset in range(messages)
         ]
         for number in range(partitions)
@@ -47,9 +53,10 @@ class OnLoop:
 
     async def run(self, is_enough: Callable[[Snapshot], bool]) -> Snapshot:
         changed = LoopFlag()
-        watch = Watch(self.consumer.events, changed)
+        config = self.consumer.config
+        watch = Watch(self.consumer.events, changed, lanes=config.lanes > 0)
         runner = AsyncRunner(
-            self.consumer.config,
+            config,
             self.consumer.store,
             self.source,
             self.consumer._user(),
@@ -73,6 +80,12 @@ class Cancelling:
         self.number = number
         self.waits = 0
 
+    def now(self) -> None:
+        """Cancel."""
+        task = asyncio.current_task()
+        assert task is not None
+        task.cancel()
+
     def task(self, steps: Coroutine[Any, Any, Any]) -> asyncio.Task[Any]:
         return asyncio.create_task(self._counted(steps))
 
@@ -89,9 +102,7 @@ class Cancelling:
                 return end.value
             self.waits += 1
             if self.waits == self.number:
-                task = asyncio.current_task()
-                assert task is not None
-                task.cancel()
+                self.now()
             try:
                 sent = yield waiting
                 go = lambda sent=sent: steps.send(sent)  # noqa: E731

@@ -138,8 +138,7 @@ def test_our_own_stores_for_asyncio_do_what_their_twins_do() -> None:
         ]
 
     for store, twin in asyncio.run(made()):
-        lanes = frozenset() if hasattr(store, "open_lane") else {Capability.LANES}
-        assert capabilities_of(store) == capabilities_of(twin) - lanes
+        assert capabilities_of(store) == capabilities_of(twin)
 
 
 def test_a_store_that_declares_nothing_does_everything_and_shows_its_lanes() -> None:

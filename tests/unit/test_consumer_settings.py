@@ -173,7 +173,17 @@ def test_lanes_are_refused_with_a_store_that_has_no_rows_for_them() -> None:
 
 
 @pytest.mark.requirement("N2")
-def test_lanes_are_refused_on_an_event_loop() -> None:
+def test_lanes_are_refused_on_an_event_loop_with_a_store_that_has_no_rows_for_them() -> None:
+    async def nothing(*_: object) -> None: ...
+
+    class Plain:
+        """As above."""
+
+        transaction_seconds = None
+        setup = open = letters = close = nothing
+
+        def applied(self) -> None: ...
+
     class Awaited(AsyncConsumer):
         topics = "stock-moves"
         group = "ledger"
@@ -181,5 +191,6 @@ def test_lanes_are_refused_on_an_event_loop() -> None:
         async def handle(self, message: Any, session: Any) -> None:
             """Do nothing."""
 
-    with pytest.raises(ConfigurationError, match="An AsyncConsumer has no lanes"):
-        Awaited("localhost:9092", AsyncMemoryStore(), lanes=4)
+    with pytest.raises(ConfigurationError, match="Plain has no rows for lanes"):
+        Awaited("localhost:9092", Plain(), lanes=4)
+    assert Awaited("localhost:9092", AsyncMemoryStore(), lanes=4).config.lanes == 4

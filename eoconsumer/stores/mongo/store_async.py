@@ -9,7 +9,8 @@ from pymongo import AsyncMongoClient, MongoClient
 from pymongo.asynchronous.database import AsyncDatabase
 
 from eoconsumer.core.applied import Applied
-from eoconsumer.core.capabilities import EVERYTHING, Capability
+from eoconsumer.core.capabilities import EVERYTHING
+from eoconsumer.core.lanes import Lane
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.core.verify import Mark, Marker
 from eoconsumer.errors import ConfigurationError
@@ -32,7 +33,7 @@ class AsyncMongoStore:
     >>> await store.database["ledger"].insert_one({"qty": 1}, session=session)
     """
 
-    capabilities = EVERYTHING - {Capability.LANES}
+    capabilities = EVERYTHING
 
     def __init__(
         self,
@@ -115,6 +116,10 @@ class AsyncMongoStore:
     async def open(self, group: str, owner: str) -> AsyncMongoSession:
         """Open a session for one reader; ``owner`` is unique among all readers, ever."""
         return await self._parts.open(group, owner)
+
+    async def open_lane(self, group: str, owner: str, lane: Lane) -> AsyncMongoSession:
+        """Open a session for one lane, or for the reader that has them; see the protocol."""
+        return await self._parts.open(group, owner, lane)
 
     async def letters(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
         """Return dead letters that the majority has; see the protocol."""

@@ -10,6 +10,7 @@ from sqlalchemy.util import greenlet_spawn
 
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.capabilities import Capability
+from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.core.verify import Mark, Marker
 from eoconsumer.errors import ConfigurationError
@@ -58,8 +59,8 @@ class AsyncSQLStore:
 
     @property
     def capabilities(self) -> frozenset[Capability]:
-        """What the database can do: all but lanes, and see ``SQLStore.capabilities``."""
-        return self._blocking.capabilities - {Capability.LANES}
+        """What the database can do; see ``SQLStore.capabilities``."""
+        return self._blocking.capabilities
 
     async def setup(self) -> None:
         """Check the server and make the tables; see ``SQLStore.setup``."""
@@ -71,7 +72,11 @@ class AsyncSQLStore:
 
     async def open(self, group: str, owner: str) -> AsyncSQLSession:
         """Open a session for one reader; ``owner`` is unique among all readers, ever."""
-        return AsyncSQLSession(self._blocking.open(group, owner))
+        return await self.open_lane(group, owner, WHOLE)
+
+    async def open_lane(self, group: str, owner: str, lane: Lane) -> AsyncSQLSession:
+        """Open a session for one lane, or for the reader that has them; see ``SQLStore``."""
+        return AsyncSQLSession(self._blocking.open_lane(group, owner, lane))
 
     async def letters(self, which: Selection, after: Letter | None, limit: int) -> list[Letter]:
         """Return dead letters; see the protocol."""

@@ -52,7 +52,7 @@ from eoconsumer.testing.conformance.upkeep import UpkeepConformance
 from eoconsumer.testing.conformance.writes import WriteConformance
 
 
-class _Shared(
+class StoreConformance(
     ClaimConformance,
     AdvanceConformance,
     TransactionConformance,
@@ -62,16 +62,13 @@ class _Shared(
     LetterConformance,
     AppliedConformance,
     UpkeepConformance,
+    LaneConformance,
 ):
-    """What stores of both kinds guarantee."""
-
-
-class StoreConformance(_Shared, LaneConformance):
     """The guarantees of a store, one test each. Only the contract is used, never the database."""
 
 
-class AsyncStoreConformance(AsyncContract, _Shared):
-    """The same guarantees, of a store that is awaited; it needs no lanes."""
+class AsyncStoreConformance(AsyncContract, StoreConformance):
+    """The same guarantees, of a store that is awaited."""
 
 
 __all__ = ["AsyncStoreConformance", "StoreConformance"]

@@ -16,6 +16,8 @@ from eoconsumer.testing.conformance.contract import Contract
 
 T = TypeVar("T")
 
+_MAKERS = ("open", "open_lane", "transaction")  # of what is awaited, too
+
 
 class Loop:
     """An event loop in a thread of its own, for those who have none."""
@@ -79,7 +81,7 @@ class Blocking:
             if inspect.isasyncgen(result):
                 return self.loop.iterate(result)
             result = self.loop.run(result) if inspect.isawaitable(result) else result
-            return Blocking(result, self.loop) if name in ("open", "transaction") else result
+            return Blocking(result, self.loop) if name in _MAKERS else result
 
         return call
 
