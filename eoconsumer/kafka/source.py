@@ -35,7 +35,7 @@ log = logging.getLogger("eoconsumer.kafka")
 Callback = Callable[[list[TopicPartition]], None]
 
 #: How long to wait for the end of a rebalance that a leaving member is part of.
-LEAVE_SECONDS = 5.0
+LEAVE_SECONDS = 10.0
 #: How long a client that lost its place in the group may look for another where Kafka answers.
 OUTSIDE_SECONDS = 30.0
 #: How long to ask again for a commit that a rebalance has refused.

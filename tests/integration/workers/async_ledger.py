@@ -5,12 +5,13 @@ from __future__ import annotations
 import asyncio
 import logging
 import os
+import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any
 
 import ledger
-from ledger import TOLD, Said, at, say
+from ledger import TOLD, Said, asked, at, say
 from motor.motor_asyncio import AsyncIOMotorClient
 
 from eoconsumer import AsyncConsumer, Message, RetryPolicy
@@ -60,6 +61,11 @@ class Ledger(AsyncConsumer):
     events = Said()
     retry = RetryPolicy(attempts=TOLD.get("attempts", 3))
 
+    def stop(self) -> None:
+        # By a signal, which may come when its time is over anyway: then it must not join again.
+        asked.set()
+        super().stop()
+
     async def handle(self, message: Message, session: Any) -> None:
         say("handled", partition=message.partition, offset=message.offset)
         ledger.handled += 1
@@ -96,12 +102,12 @@ def opened() -> AsyncMongoStore:
 async def main() -> None:
     store = opened()
     stay = TOLD.get("stay", float("inf"))
-    stopped = False
-    while not stopped:
+    while not asked.is_set():
         until = time.monotonic() + stay
         consumer = Ledger(TOLD["bootstrap"], store, **TOLD["settings"])
+        signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else it would leave it to us
         await consumer.run_until(lambda _, end=until: time.monotonic() >= end)  # type: ignore[misc]  # mypy knows no such lambda
-        stopped = time.monotonic() < until  # by a signal, before its time
+        signal.signal(signal.SIGTERM, lambda *_: asked.set())  # between two runs
     say("ended")
 
 
