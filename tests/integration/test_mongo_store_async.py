@@ -7,6 +7,7 @@ import inspect
 import uuid
 from collections.abc import Awaitable, Callable
 from contextlib import asynccontextmanager, suppress
+from contextvars import Context
 from typing import Any
 
 import pytest
@@ -120,6 +121,34 @@ def test_an_error_that_the_handler_swallowed_dooms_the_transaction(
                 await transaction.advance([move])
             await transaction.abort()
             assert await ledger(store) == [1]
+
+    asyncio.run(main())
+
+
+@drivers
+def test_a_consumer_that_a_handler_starts_as_a_task_works_outside_of_its_context_only(
+    driver: Any, mongo_replica_set: MongoReplicaSet
+) -> None:
+    async def main() -> None:
+        async with opened(driver, mongo_replica_set) as (store, session, move):
+            over = asyncio.Event()
+
+            async def consumes(group: str) -> bool:
+                other = await store.open(group, "other")
+                try:
+                    await over.wait()
+                    return ORDERS in (await other.claim([ORDERS], {ORDERS: Start(0, 1)})).positions
+                finally:
+                    await other.close()
+
+            async with await session.transaction() as transaction:
+                inside = asyncio.create_task(consumes("inside"))
+                outside = asyncio.create_task(consumes("outside"), context=Context())
+                await transaction.advance([move])
+            over.set()
+            with pytest.raises(HandlerMisuse, match="after the end of the transaction"):
+                await inside
+            assert await outside
 
     asyncio.run(main())
 
