@@ -14,43 +14,26 @@ from collections.abc import Callable, Sequence
 from typing import Any
 
 from pymongo import ReturnDocument, UpdateOne
+from pymongo.client_session import ClientSession
+from pymongo.database import Database
 
 from eoconsumer import Consumer, Message
-from eoconsumer.stores.mongo import MongoStore
+
+#: Passes a named point, at which the worker may be told to die.
+At = Callable[[str], None]
+#: Writes the effects of consecutive messages of one partition, in a session of the database.
+Apply = Callable[[Sequence[Message], Any], None]
 
 
 class Transfers(Consumer):
-    """What the two forms share."""
+    """What the two forms share; what they write is told by the worker."""
 
-    store: MongoStore
-    at: Callable[[str], None]
+    apply: Apply
     ended: threading.Event
 
     def stop(self) -> None:
         self.ended.set()  # SIGTERM: do not join again
         super().stop()
-
-    def apply(self, messages: Sequence[Message], session: Any) -> None:
-        """Write the effects of consecutive messages of one partition; refuse a bad one."""
-        self.at("handling")
-        database = self.store.database
-        rows = [effect(message) for message in messages]
-        count = database["counters"].find_one_and_update(
-            {"_id": f"{messages[0].topic}-{messages[0].partition}"},
-            {"$inc": {"n": len(rows)}},
-            upsert=True,
-            return_document=ReturnDocument.AFTER,
-            session=session,
-        )
-        for n, row in enumerate(rows, count["n"] - len(rows)):
-            row["n"] = n
-        database["effects"].insert_many(rows, session=session)
-        self.at("written")
-        writes = [
-            UpdateOne({"_id": account}, {"$inc": {"stock": n}}) for account, n in moved_by(rows)
-        ]
-        if writes:
-            database["stock"].bulk_write(writes, session=session)
 
 
 class Each(Transfers):
@@ -65,6 +48,31 @@ class Runs(Transfers):
 
     def handle_batch(self, messages: Sequence[Message], session: Any) -> None:
         self.apply(messages, session)
+
+
+FORMS: dict[str, type[Transfers]] = {"each": Each, "runs": Runs}
+
+
+def transfer(
+    database: Database[dict[str, Any]], at: At, messages: Sequence[Message], session: ClientSession
+) -> None:
+    """Write the effects of consecutive messages of one partition; refuse a bad one."""
+    at("handling")
+    rows = [effect(message) for message in messages]
+    count = database["counters"].find_one_and_update(
+        {"_id": f"{messages[0].topic}-{messages[0].partition}"},
+        {"$inc": {"n": len(rows)}},
+        upsert=True,
+        return_document=ReturnDocument.AFTER,
+        session=session,
+    )
+    for n, row in enumerate(rows, count["n"] - len(rows)):
+        row["n"] = n
+    database["effects"].insert_many(rows, session=session)
+    at("written")
+    writes = [UpdateOne({"_id": account}, {"$inc": {"stock": n}}) for account, n in moved_by(rows)]
+    if writes:
+        database["stock"].bulk_write(writes, session=session)
 
 
 def moved_by(rows: Sequence[dict[str, Any]]) -> list[tuple[str, int]]:

@@ -17,6 +17,7 @@ import threading
 import time
 from collections.abc import Callable, Mapping
 from dataclasses import replace
+from functools import partial
 from importlib import import_module
 from typing import Any
 
@@ -34,10 +35,9 @@ from eoconsumer.stores.sql import SQLStore
 from eoconsumer.stores.sql.session import SQLSession
 from eoconsumer.stores.sql.transaction import SQLTransaction
 from eoconsumer.telemetry import Events
-from tests.chaos.app import Each, Runs, Transfers
+from tests.chaos.app import FORMS, Apply, transfer
 from tests.chaos.commands import Commands
-from tests.chaos.sql import app as sql
-from tests.chaos.sql.app import Transfers as SQLTransfers
+from tests.chaos.sql.app import transfer as transfer_in_sql
 from tests.chaos.sql.statements import Statements
 
 writing = threading.Lock()
@@ -137,20 +137,21 @@ def passing(transaction: type, session: type) -> None:
     pointed(session, "positions", "asking", "asked")
 
 
-def on_mongo(told: Mapping[str, Any]) -> tuple[MongoStore, type[Transfers]]:
-    """Return a store that is listened to, and the app."""
+def on_mongo(told: Mapping[str, Any]) -> tuple[MongoStore, Apply]:
+    """Return a store that is listened to, and what writes to it."""
     redirect(told["proxies"])
     monitoring.register(Commands(say))
     passing(MongoTransaction, MongoSession)
-    return MongoStore.connect(told["store"]), {"each": Each, "runs": Runs}[told["form"]]
+    store = MongoStore.connect(told["store"])
+    return store, partial(transfer, store.database, orders.at)
 
 
-def on_sql(told: Mapping[str, Any]) -> tuple[SQLStore, type[SQLTransfers]]:
+def on_sql(told: Mapping[str, Any]) -> tuple[SQLStore, Apply]:
     """Return the same for a SQL database; the way through the proxy is in its URL."""
     passing(SQLTransaction, SQLSession)
     store = SQLStore.connect(told["store"])
     Statements(store.engine, say)
-    return store, {"each": sql.Each, "runs": sql.Runs}[told["form"]]
+    return store, partial(transfer_in_sql, orders.at)
 
 
 class Said(Events):
@@ -194,14 +195,15 @@ def main(told: dict[str, Any]) -> None:
     threading.Thread(target=orders.listen, name="orders", daemon=True).start()
     if told.get("mutant"):
         getattr(import_module("tests.chaos.mutants"), told["mutant"])()
-    store, form = (on_mongo if told["store"].startswith("mongodb") else on_sql)(told)
+    store, apply = (on_mongo if told["store"].startswith("mongodb") else on_sql)(told)
     if "commit_timeout" in told:
         impatient(told["commit_timeout"])
     try:
         while not orders.ended.is_set():
             orders.rejoin.clear()
+            form = FORMS[told["form"]]
             consumer = form(told["bootstrap"], store, events=Said(), **told["settings"])
-            consumer.at, consumer.ended = orders.at, orders.ended
+            consumer.apply, consumer.ended = apply, orders.ended
             say("joining")
             consumer.run_until(lambda _: orders.ended.is_set() or orders.rejoin.is_set())
             say("left")
