@@ -18,6 +18,8 @@ from tests.conformance.sql_stores import (
 )
 from tests.conformance.whole import NothingIsSkipped
 
+pytestmark = pytest.mark.slow
+
 
 class TestPostgreSQL(NothingIsSkipped, SQLConformance):
     @pytest.fixture

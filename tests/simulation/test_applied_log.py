@@ -8,7 +8,7 @@ from test_guards import LATE, WithoutPosition
 from eoconsumer.core.modes import Mode
 from eoconsumer.testing.simulator import Plan, simulate
 
-pytestmark = pytest.mark.requirement("N8")
+pytestmark = [pytest.mark.slow, pytest.mark.requirement("N8")]
 
 
 def test_in_exactly_once_the_log_has_each_message_once_and_in_order() -> None:

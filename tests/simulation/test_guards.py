@@ -12,6 +12,8 @@ from eoconsumer.core.positions import Move
 from eoconsumer.stores.memory import MemoryStore, Row
 from eoconsumer.testing.simulator import Plan
 
+pytestmark = pytest.mark.slow
+
 
 class WithoutPosition(MemoryStore):
     """A fence that compares the epoch only."""

@@ -18,7 +18,7 @@ from eoconsumer.stores.memory import MemoryStore
 from eoconsumer.stores.memory_rows import Claimer, Key, Row
 from eoconsumer.testing.simulator import Plan
 
-pytestmark = pytest.mark.requirement("N2")
+pytestmark = [pytest.mark.slow, pytest.mark.requirement("N2")]
 
 EVERY_KIND = Plan().faults
 

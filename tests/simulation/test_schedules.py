@@ -8,6 +8,8 @@ from schedules import play, play_all
 from eoconsumer.core.modes import Mode
 from eoconsumer.testing.simulator import Plan, simulate
 
+pytestmark = pytest.mark.slow
+
 EVERY_KIND = Plan().faults
 SEEDS = 20_000
 FEWER = 3_000

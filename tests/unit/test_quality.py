@@ -50,6 +50,11 @@ def test_the_floors_look_down_and_never_up() -> None:
     check("lint-imports", "--no-cache")
 
 
+def test_each_file_of_tests_has_a_name_of_its_own() -> None:
+    names = [path.name for path in sources("tests") if path.name.startswith("test_")]
+    assert sorted(names) == sorted(set(names))
+
+
 def test_no_file_is_longer_than_400_lines() -> None:
     lengths = {path: len(path.read_text("utf-8").splitlines()) for path in sources()}
     assert {str(p.relative_to(ROOT)): n for p, n in lengths.items() if n > 400} == {}
