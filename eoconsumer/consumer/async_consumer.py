@@ -38,7 +38,8 @@ class AsyncConsumer(Consuming[AsyncStore[S]], Generic[S]):
     Subclass it and define one of ``writes(self, message)``, which may be a plain function, ``async
     def handle(self, message, session)`` and ``async def handle_batch(self, messages, session)``, or
     make one and decorate functions with ``on``. ``readers``: tasks, each with its own client (and
-    a thread for it), session and partitions. A ``decode`` may be a coroutine function as well.
+    a thread for it), session and partitions. ``lanes``: tasks of each reader, without a thread. A
+    ``decode`` may be a coroutine function as well.
     """
 
     # --- what a subclass may define -----------------------------------------------------------

@@ -5,6 +5,7 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Sequence
 from typing import Any
+from unittest.mock import patch
 
 import pytest
 from laned import (
@@ -23,10 +24,18 @@ from laned import (
 )
 from on_loop import SERVERS, OnLoop, logs, place
 
-from eoconsumer import AsyncConsumer, HandlerFailed, Message, TopicPartition
+from eoconsumer import (
+    AsyncConsumer,
+    HandlerFailed,
+    Message,
+    RetryPolicy,
+    StoreError,
+    TopicPartition,
+)
 from eoconsumer.core.lanes import WHOLE, Lane
 from eoconsumer.stores.memory import MemorySession
-from eoconsumer.stores.memory_async import AsyncMemoryStore
+from eoconsumer.stores.memory_async import AsyncMemoryStore, AsyncMemoryTransaction
+from eoconsumer.testing.fed_source import FedSource
 
 pytestmark = pytest.mark.requirement("N2", "N14")
 
@@ -109,6 +118,49 @@ def test_one_slow_key_holds_back_no_key_of_another_lane_and_no_idle_lane() -> No
 
     assert_each_once(store, input_)
     assert floors(store) == {0: 5 * KEYS}, "the lanes with nothing to do were passed over"
+
+
+def test_a_lane_with_a_long_backlog_pauses_its_partition_and_resumes_it_when_half_is_done() -> None:
+    store, input_ = AsyncMemoryStore(), logs(2, 60, 1)  # all of one key, and so of one lane
+    told: list[str] = []
+
+    async def main() -> None:
+        consumer = Blocked(SERVERS, store, batch_size=10)
+        with (
+            patch.object(FedSource, "pause", lambda _, keys: told.append(f"pause {len(keys)}")),
+            patch.object(FedSource, "resume", lambda _, keys: told.append(f"resume {len(keys)}")),
+        ):
+            running = asyncio.create_task(OnLoop(consumer, input_).all())
+            await consumer.reached.wait()
+            await eventually(lambda: "pause 1" in told)
+            assert "resume 1" not in told
+            consumer.go_on.set()
+            await running
+
+    asyncio.run(main())
+
+    assert "resume 1" in told
+    assert_each_once(store, input_)
+
+
+def test_a_lane_that_loses_its_database_has_its_reader_and_all_lanes_start_again() -> None:
+    store, input_ = AsyncMemoryStore(), logs(1, 5 * KEYS, KEYS)
+    commit, commits = AsyncMemoryTransaction.commit, 0
+
+    async def failing(self: AsyncMemoryTransaction) -> None:
+        nonlocal commits
+        commits += 1
+        if commits == 3:
+            raise StoreError("the database is gone")
+        await commit(self)
+
+    restart = RetryPolicy(attempts=2, minimum=0.0, maximum=0.0)
+    with patch.object(AsyncMemoryTransaction, "commit", failing):
+        consumer = Keep(SERVERS, store, batch_size=3, restart=restart)
+        seen = asyncio.run(OnLoop(consumer, input_).all())
+
+    assert seen.restarts == 1
+    assert_each_once(store, input_)
 
 
 class Picky(Keep):
