@@ -23,6 +23,7 @@ from pymongo.errors import (
 )
 
 from eoconsumer.errors import EOConsumerError, StoreError, TransientStoreError
+from eoconsumer.stores.causes import asks_again, causes
 
 IN_DOUBT = "UnknownTransactionCommitResult"
 TRANSIENT = "TransientTransactionError"
@@ -54,12 +55,12 @@ _MANY = {
 
 def is_transient(error: BaseException) -> bool:
     """Whether ``error``, or what caused it, says that another try may succeed."""
-    return any(_asks_for_another_try(link) for link in _chain(error))
+    return any(_asks_for_another_try(link) for link in _causes(error))
 
 
 def is_conflict(error: BaseException) -> bool:
     """Whether ``error`` comes from another transaction that wrote to the same document."""
-    return any(getattr(link, "code", None) == WRITE_CONFLICT for link in _chain(error))
+    return any(getattr(link, "code", None) == WRITE_CONFLICT for link in _causes(error))
 
 
 def summary(error: BaseException) -> str:
@@ -73,11 +74,7 @@ def summary(error: BaseException) -> str:
 
 def transient(error: BaseException) -> TransientStoreError:
     """Return the error that asks for another try because of ``error``."""
-    answer = TransientStoreError(
-        f"The database asks for another try; nothing was committed. It said: {summary(error)}"
-    )
-    answer.__cause__ = error
-    return answer
+    return asks_again(error, summary(error))
 
 
 @contextmanager
@@ -98,7 +95,7 @@ def culprit(error: BaseException, operations: int) -> int | None:
 
     The error tells the index and not the number, which the call that raised it was given.
     """
-    for link in _chain(error):
+    for link in _causes(error):
         if isinstance(link, BulkWriteError) and link.details.get("writeErrors"):
             for frame, _ in walk_tb(link.__traceback__):
                 given = frame.f_locals.get(_MANY.get(frame.f_code, ""))
@@ -129,16 +126,13 @@ def _late(error: BulkWriteError | ClientBulkWriteException) -> bool:
     )
 
 
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    links = [error]
-    while links:
-        link = links.pop()
-        if id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        inner = link.error if isinstance(link, ClientBulkWriteException) else None
-        cause = link.cause if isinstance(link, EncryptionError) else None
-        context = None if link.__suppress_context__ else link.__context__
-        links += [e for e in (link.__cause__, context, inner, cause) if e is not None]
+def _causes(error: BaseException) -> Iterator[BaseException]:
+    return causes(error, _within)
+
+
+def _within(error: BaseException) -> Iterator[BaseException]:
+    """Yield what pymongo keeps beside the chain of causes."""
+    if isinstance(error, ClientBulkWriteException) and error.error is not None:
+        yield error.error
+    if isinstance(error, EncryptionError):
+        yield error.cause

@@ -14,6 +14,7 @@ from sqlalchemy.exc import DBAPIError, SQLAlchemyError
 from sqlalchemy.exc import TimeoutError as PoolTimeout
 
 from eoconsumer.errors import EOConsumerError, StoreError, TransientStoreError
+from eoconsumer.stores.causes import asks_again, causes
 
 
 class Kind(Enum):
@@ -75,7 +76,7 @@ SQLITE = {
 
 def kind_of(error: BaseException) -> Kind:
     """Return what ``error``, or what caused it, asks for."""
-    kinds = [_kind(link) for link in _chain(error)]
+    kinds = [_kind(link) for link in causes(error)]
     return next((kind for kind in kinds if kind is not Kind.DATA), Kind.DATA)
 
 
@@ -88,11 +89,7 @@ def summary(error: BaseException) -> str:
 
 def transient(error: BaseException) -> TransientStoreError:
     """Return the error that asks for another try because of ``error``."""
-    answer = TransientStoreError(
-        f"The database asks for another try; nothing was committed. It said: {summary(error)}"
-    )
-    answer.__cause__ = error
-    return answer
+    return asks_again(error, summary(error))
 
 
 @contextmanager
@@ -131,16 +128,3 @@ def _kind(error: BaseException) -> Kind:
     if driver == "psycopg" and type(error).__name__ == "OperationalError":
         return Kind.LOST  # libpq says so: no server has given it a code
     return Kind.DATA
-
-
-def _chain(error: BaseException) -> Iterator[BaseException]:
-    seen: set[int] = set()
-    links = [error]
-    while links:
-        link = links.pop()
-        if id(link) in seen:
-            continue
-        seen.add(id(link))
-        yield link
-        context = None if link.__suppress_context__ else link.__context__
-        links += [e for e in (link.__cause__, context) if e is not None]
