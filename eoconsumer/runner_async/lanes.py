@@ -134,6 +134,8 @@ class AsyncDealerReader(AsyncSourceReader):
         if cancelled is not None:
             raise cancelled
         reading.result()
+        if self._lanes.failure is not None:  # with what it had in hand when stop was asked for
+            raise self._lanes.failure
 
     async def _read(self) -> None:
         try:
