@@ -114,6 +114,14 @@ class Message(Generic[V]):
         """The bytes of the value as they lie in Kafka, whatever ``value`` is."""
         return self._raw.value()
 
+    def __eq__(self, other: object) -> bool:
+        """Whether both are views of one message that was fetched: each look may make another."""
+        return self._raw is other._raw if isinstance(other, Message) else NotImplemented
+
+    def __hash__(self) -> int:
+        """Return the same for all views of one message."""
+        return id(self._raw)
+
     def __repr__(self) -> str:
         """Name the place, never the payload: payloads have no business in logs."""
         return f"Message({self.topic}[{self.partition}]@{self.offset})"

@@ -144,3 +144,13 @@ def test_a_message_without_a_value_says_so_wherever_it_came_from(added: list[int
 def test_no_view_is_kept() -> None:
     messages = row([1])
     assert messages[0] is not messages[0]
+
+
+def test_views_of_one_message_are_equal_and_find_each_other() -> None:
+    messages, same = row([1, 2], undecoded=2), row([1, 2])
+    kept = {message: message.offset for message in messages}  # as a handler may
+    assert [kept[message] for message in messages] == [1, 2]
+    assert messages[1] in messages
+    assert messages[0] != messages[1]
+    assert messages[0] != same[0], "fetched twice"
+    assert messages[0] != (1,)
