@@ -54,3 +54,19 @@ def test_of_inserts_into_one_collection_only_the_documents_are_kept() -> None:
     buffer = filled([[write]])
     assert buffer[0] == write
     assert buffer[0] is not write
+
+
+def test_what_is_in_a_buffer_is_not_looked_at_with_each_part_that_comes() -> None:
+    class Watched(Buffer):
+        looks = 0
+
+        def __getitem__(self, part: Any) -> Any:
+            self.looks += 1
+            return super().__getitem__(part)
+
+    buffer = Watched()
+    buffer.extend([InsertOne({}, "ledger")])
+    for number in range(100):
+        buffer.extend([DeleteOne({"_id": number}, namespace="ledger")])
+    assert buffer.looks == 1, "of the insert, before it is no longer alone"
+    assert len(buffer) == 101

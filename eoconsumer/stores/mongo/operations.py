@@ -80,8 +80,9 @@ class Buffer(Sequence[Any]):
         elif more is not None and self.inserts is not None and more[0] == self.inserts[0]:
             self.inserts.documents.extend(more.documents)
         else:
-            self._writes = [*self, *writes]
-            self.inserts = None
+            if self.inserts is not None:
+                self._writes, self.inserts = list(self[:]), None
+            self._writes.extend(writes)
 
     def __len__(self) -> int:
         """Count the writes."""
