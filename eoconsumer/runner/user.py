@@ -175,7 +175,7 @@ class Work:
         """Ask the handler for the writes of each message, once; nothing is written here."""
         each = ([message] for message in messages)
         for part in each if self._watch.tracing else (messages,):
-            began = time.monotonic()
+            began, remembered = time.monotonic(), self.recording.remembered
             try:
                 self.recording.ask(part, call)
             except Exception as error:
@@ -183,7 +183,8 @@ class Work:
                 offset = self.recording.next.offset()
                 failure = self._failure(run, offset, error, until, before="untouched")
                 raise failure from failure.__cause__
-            trace(self._watch, run, part, attempt, "handle", began, None)
+            if self.recording.remembered == remembered:  # else its handler was not asked
+                trace(self._watch, run, part, attempt, "handle", began, None)
         in_time(until)
 
     def _failure(

@@ -17,7 +17,7 @@ from eoconsumer.errors import ConfigurationError, HandlerMisuse, TransientStoreE
 from eoconsumer.runner.user import Work
 from eoconsumer.runner.watch import Watch
 from eoconsumer.stores.memory import MemoryStore
-from eoconsumer.telemetry import Events
+from eoconsumer.telemetry import Events, Trace
 
 RUNS = (Run(P0, messages(range(3), P0)), Run(P1, messages(range(2), P1)))
 
@@ -25,10 +25,16 @@ RUNS = (Run(P0, messages(range(3), P0)), Run(P1, messages(range(2), P1)))
 class Side:
     """A handler, and what became of its writes."""
 
-    def __init__(self, handler: Callable[[Message], Any], **answers: Exception) -> None:
+    def __init__(
+        self,
+        handler: Callable[[Message], Any],
+        *,
+        answer: Exception | None = None,
+        events: Events | None = None,
+    ) -> None:
         self.called: list[tuple[int, int]] = []
         self.store = MemoryStore()
-        self.answer = answers.get("answer")
+        self.answer = answer
         self.sent: list[Sequence[Any]] = []
         consumer = Consumer("localhost:1", self.store, group="ledger")
 
@@ -37,7 +43,9 @@ class Side:
             self.called.append((message.partition, message.offset))
             return handler(message)
 
-        self.work = Work(consumer._user(), Watch(Events()), self.store.open("ledger", "a"))
+        self.work = Work(
+            consumer._user(), Watch(events or Events()), self.store.open("ledger", "a")
+        )
 
     def write(self, writes: Sequence[Any]) -> None:
         self.sent.append(list(writes))
@@ -98,6 +106,20 @@ def test_a_replay_sends_the_recorded_writes_and_does_not_ask_again() -> None:
         side.abort()
     assert len(side.called) == 5
     assert side.sent[0] == side.sent[1] == side.sent[2]
+
+
+def test_what_was_recorded_before_is_not_traced_as_handled_once_more() -> None:
+    traced: list[tuple[str, int]] = []
+
+    class Tracing(Events):
+        def trace(self, trace: Trace) -> None:
+            traced.append((trace.stage, trace.offset))
+
+    side = Side(place, events=Tracing())
+    for _ in range(2):
+        side.handle(RUNS[0])
+        side.abort()
+    assert traced == [("handle", 0), ("handle", 1), ("handle", 2)]
 
 
 def test_a_replay_of_a_part_asks_for_nothing_either() -> None:
