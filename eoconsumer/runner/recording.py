@@ -90,9 +90,13 @@ class Recording:
                 if again and self.knows_next():
                     continue
                 returned = call(message)
-                if type(returned) in single:  # as in most batches
+                kind = type(returned)
+                if kind in single:  # most handlers return one write, or a list of them
                     fresh.append(returned)
                     counts.append(1)
+                elif kind is list:
+                    fresh.extend(returned)
+                    counts.append(len(returned))
                 else:
                     self.add(returned)
             self._put_away()

@@ -25,8 +25,8 @@ from sqlalchemy import (
 )
 
 from eoconsumer.errors import HandlerMisuse, WriteFailed
+from eoconsumer.stores.sql.groups import grouped
 from eoconsumer.stores.sql.plain import plain_text
-from eoconsumer.stores.sql.writes import grouped
 from tests.conformance.sql_stores import FreshStore
 
 __all__ = ["sql_store"]

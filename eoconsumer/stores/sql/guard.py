@@ -71,6 +71,10 @@ class Guard:
         if self.trouble is not None:
             raise self.trouble
 
+    def forgive(self) -> None:
+        """Forget the trouble: what failed was done in another way, behind a savepoint of ours."""
+        self.trouble, self._inside = None, None
+
     def doom(self, trouble: StoreError | HandlerMisuse) -> None:
         """Never let this transaction commit."""
         if self.watching and self.trouble is None:

@@ -19,6 +19,7 @@ from eoconsumer.stores.sql.applied import AppliedLog
 from eoconsumer.stores.sql.claims import Claimer, Open
 from eoconsumer.stores.sql.connection import ReaderConnection
 from eoconsumer.stores.sql.database import Database
+from eoconsumer.stores.sql.groups import Buffer, Write
 from eoconsumer.stores.sql.letters import Letters
 from eoconsumer.stores.sql.quarantine import Quarantine
 from eoconsumer.stores.sql.rows import Offsets, position
@@ -77,7 +78,7 @@ class SQLSession:
         """Note that rows which are still ours have no live owner any more."""
         self.rows.release(moves)
 
-    def write(self, statements: Sequence[writes.Write]) -> None:
+    def write(self, statements: Sequence[Write]) -> None:
         """Send writes in a transaction of their own; see the protocol."""
         with translated("connect"):
             writes.send(self.connection, statements)
@@ -130,6 +131,10 @@ class SQLSession:
     def flush(self) -> None:
         """Write what the handler left in the session outside of a transaction."""
         self.connection.flush()
+
+    def buffer(self) -> Buffer:
+        """Return an empty buffer for what handlers return."""
+        return Buffer()
 
     def culprit(self, error: BaseException, messages: int) -> int | None:  # noqa: ARG002 - the contract
         """No driver says which of many parameters the database refused; ``write`` finds out."""

@@ -18,9 +18,9 @@ from eoconsumer.core.letters import DeadLetter, Letter
 from eoconsumer.core.positions import Claims, Move, Position, Start
 from eoconsumer.message import MessageKey, TopicPartition
 from eoconsumer.protocols import AsyncCommitsOnLeaving
+from eoconsumer.stores.sql.groups import Buffer, Write
 from eoconsumer.stores.sql.session import SQLSession
 from eoconsumer.stores.sql.transaction import SQLTransaction
-from eoconsumer.stores.sql.writes import Write
 
 
 class AsyncSQLScope:
@@ -96,6 +96,10 @@ class AsyncSQLSession(AsyncSQLScope):
     async def flush(self) -> None:
         """Write what the handler left in the session outside of a transaction."""
         await greenlet_spawn(self._blocking.flush)
+
+    def buffer(self) -> Buffer:
+        """Return an empty buffer for what handlers return."""
+        return Buffer()
 
     def culprit(self, error: BaseException, messages: int) -> int | None:
         """Return which message a handler of runs failed for; see ``SQLSession.culprit``."""

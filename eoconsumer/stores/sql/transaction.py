@@ -15,6 +15,7 @@ from eoconsumer.errors import CommitInDoubt, StoreError, TransientStoreError
 from eoconsumer.message import MessageKey
 from eoconsumer.protocols import CommitsOnLeaving
 from eoconsumer.stores.sql import writes
+from eoconsumer.stores.sql.groups import Write
 from eoconsumer.stores.sql.guard import ReaderSession
 from eoconsumer.stores.sql.rows import stands_at
 from eoconsumer.stores.sql.translation import Kind, kind_of, summary, transient, translated
@@ -42,7 +43,7 @@ class SQLTransaction(CommitsOnLeaving):
         """The session of SQLAlchemy, on the connection on which the transaction is open."""
         return self._session
 
-    def write(self, statements: Sequence[writes.Write]) -> None:
+    def write(self, statements: Sequence[Write]) -> None:
         """Send writes; see the protocol."""
         self._flush()
         writes.send(self._connection, statements)
