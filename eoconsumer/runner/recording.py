@@ -31,7 +31,7 @@ class Recording:
         self._fresh: list[Any] = []  # what is not in the buffer yet
         self._asked: list[RawMessage] = []  # whose handlers are asked, in order
         self._counts: list[int] = []  # how many writes each of these returned, as far as we are
-        self._single: set[type] = set()  # types of results that are one write
+        self.single: set[type] = set()  # types of results that are one write
         # By the identity of Kafka's message, which cannot be hashed and is kept here with it.
         self._known: dict[int, tuple[RawMessage, Sequence[Any]]] = {}
 
@@ -85,7 +85,7 @@ class Recording:
         self.expect(messages)
         again = bool(self._known)
         for start in range(0, len(messages), PART):
-            fresh, counts, single = self._fresh, self._counts, self._single
+            fresh, counts, single = self._fresh, self._counts, self.single
             for message in messages[start : start + PART]:
                 if again and self.knows_next():
                     continue
@@ -104,7 +104,7 @@ class Recording:
     def _put_away(self) -> None:
         if self._fresh:
             self._writes.extend(self._fresh)
-            self._fresh = []
+            self._fresh.clear()
 
     def knows_next(self) -> bool:
         """Record again what is remembered of the next message, if it is; nobody is asked then."""
@@ -115,13 +115,20 @@ class Recording:
 
     def add(self, returned: Any) -> None:
         """Record what was returned for the next message: nothing, a write, or an iterable."""
-        before = len(self._fresh)
-        if hasattr(type(returned), "__iter__"):
-            self._fresh.extend(returned)
-        elif returned is not None:
-            self._single.add(type(returned))
-            self._fresh.append(returned)
-        self._counts.append(len(self._fresh) - before)
+        fresh, kind = self._fresh, type(returned)
+        if kind in self.single:
+            fresh.append(returned)
+            self._counts.append(1)
+        else:
+            before = len(fresh)
+            if hasattr(kind, "__iter__"):
+                fresh.extend(returned)
+            elif returned is not None:
+                self.single.add(kind)
+                fresh.append(returned)
+            self._counts.append(len(fresh) - before)
+        if len(fresh) >= PART:
+            self._put_away()
 
     def refused(self, error: WriteFailed | TransientStoreError, *, inside: bool) -> Exception:
         """Return what to raise, with its cause, where the recorded writes failed.

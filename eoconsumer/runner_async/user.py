@@ -153,27 +153,35 @@ class AsyncWork:
         attempt: int,
     ) -> None:
         """Ask the handler for the writes of each message, once; nothing is written here."""
-        tracing, recording = self._watch.tracing, self.recording
-        recording.expect(messages)
-        for message in messages:
-            if recording.knows_next():
-                continue
-            began = time.monotonic() if tracing else 0.0
+        each = ([message] for message in messages)
+        for part in each if self._watch.tracing else (messages,):
+            began = time.monotonic()
             try:
-                returned = call(message)
-                kind = type(returned)
+                await self._ask(part, call)
+            except Exception as error:
+                trace(self._watch, run, part, attempt, "handle", began, error)
+                offset = self.recording.next.offset()
+                failure = await self._failure(run, offset, error, until, before="untouched")
+                raise failure from failure.__cause__
+            trace(self._watch, run, part, attempt, "handle", began, None)
+        in_time(until)
+
+    async def _ask(self, messages: Sequence[Message[Any]], call: Callable[..., Any]) -> None:
+        """Record what ``call`` returns, or promises, for each of ``messages``."""
+        recording = self.recording
+        recording.expect(messages)
+        again, single = recording.remembered > 0, recording.single
+        for message in messages:
+            if again and recording.knows_next():
+                continue
+            returned = call(message)
+            kind = type(returned)
+            if kind not in single and kind is not list:
                 if hasattr(kind, "__await__"):
                     returned = await returned
                 elif hasattr(kind, "__aiter__"):
                     returned = [write async for write in returned]
-                recording.add(returned)
-            except Exception as error:
-                trace(self._watch, run, [message], attempt, "handle", began, error)
-                failure = await self._failure(run, message.offset, error, until, before="untouched")
-                raise failure from failure.__cause__
-            if tracing:
-                trace(self._watch, run, [message], attempt, "handle", began, None)
-        in_time(until)
+            recording.add(returned)
 
     async def _failure(
         self,

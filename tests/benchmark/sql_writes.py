@@ -35,7 +35,12 @@ from eoconsumer.stores.sql import SQLStore
 TOPIC, PARTITIONS, BATCH, QUEUE_KBYTES = "moves", 6, 5_000, 16_384
 METADATA = MetaData()
 LEDGER = Table("ledger", METADATA, Column("n", BigInteger), Column("note", String(1_000)))
-POSITIONS = Table("by_hand", METADATA, Column("part", BigInteger), Column("upto", BigInteger))
+POSITIONS = Table(
+    "by_hand",
+    METADATA,
+    Column("part", BigInteger, primary_key=True, autoincrement=False),
+    Column("upto", BigInteger),
+)
 INSERT = insert(LEDGER)
 ROW = "INSERT INTO ledger (n, note) VALUES (?, ?)"
 MOVE = "UPDATE by_hand SET upto = ? WHERE part = ? AND upto = ?"
@@ -141,6 +146,9 @@ def _read(
     move = _styled(engine, MOVE)
     with closing(consumer), engine.connect() as connection:
         cursor = connection.connection.cursor()
+        if engine.dialect.name == "sqlite":
+            cursor.execute("PRAGMA journal_mode = WAL")
+            cursor.execute("PRAGMA synchronous = FULL")
         while left:
             messages = consumer.consume(BATCH, 0.05)
             if not messages:
@@ -156,7 +164,7 @@ def _read(
                 put(cursor, rows)
                 for part, position in reached.items():
                     cursor.execute(move, (position, part, upto[part]))
-                    assert cursor.rowcount == 1
+                    assert cursor.rowcount == 1, "another one moved it"
             upto |= reached
             left -= len(messages)
             clock.done(len(messages))
@@ -199,9 +207,10 @@ def compare(
                 connection.execute(insert(POSITIONS), rows)
             rate = run(bootstrap, url, given.messages, readers)
             with store.engine.connect() as connection:
-                there = connection.execute(select(func.count(LEDGER.c.n.distinct()))).scalar()
+                counts = select(func.count(), func.count(LEDGER.c.n.distinct()))
+                there = tuple(connection.execute(counts.select_from(LEDGER)).one())
             store.close()
-            assert there == given.messages, f"{there} of {given.messages}"
+            assert there == (given.messages, given.messages), f"{there} of {given.messages}"
             if number:  # the first round is a warm-up
                 rates[side].append(rate)
     for side, found in rates.items():
@@ -210,14 +219,14 @@ def compare(
     for side in list(sides)[1:]:
         ratio = ratios(*([r.messages for r in rates[each]] for each in ("library", side)))
         spread = f"{ratio.median:.2f} ({ratio.low:.2f} to {ratio.high:.2f})"
-        print(f"{name:11} library / {side}: {spread}", flush=True)
+        print(f"{name:11} library / {side}: {spread} in messages/s", flush=True)
 
 
 def main(arguments: Sequence[str] | None = None) -> None:
     """Measure one database after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--messages", type=int, default=200_000)
+    parser.add_argument("--messages", type=int, default=100_000)
     parser.add_argument("--only", default="postgresql,mariadb,sqlite")
     given = parser.parse_args(arguments)
     names = given.only.split(",")

@@ -1,7 +1,7 @@
 """Rows of pure inserts, by PostgreSQL's COPY: that takes a quarter of what executemany takes.
 
-Only where it comes to the same: values that have one meaning as text, whatever their column is. It
-knows no rewrite rules and no views; a table that does not take it gets executemany from then on.
+Only where it comes to the same: plain tables, and values that have one meaning as text, whatever
+their column is. A table that refuses it all the same gets executemany from then on.
 
 https://www.postgresql.org/docs/current/sql-copy.html
 """
@@ -13,7 +13,7 @@ from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
 from types import NoneType
-from typing import Any
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 from sqlalchemy.exc import DBAPIError
@@ -36,7 +36,14 @@ _SAME: dict[str, set[type]] = {
     # Not cast: numbers with a fraction. (A float would be rounded on its way into a numeric.)
     "": {int, Decimal, NoneType},
 }
-_REFUSED = "eoconsumer_no_copy"  # in what SQLAlchemy keeps for each connection of the driver
+_TAKES = "eoconsumer_takes_copy"  # in what SQLAlchemy keeps for each connection of the driver
+#: Rules are not asked by COPY, and row-level security and views are not for it. It puts values into
+#: columns that are GENERATED ALWAYS AS IDENTITY, which an insert must not.
+_PLAIN_TABLE = """
+SELECT relkind IN ('r', 'p') AND NOT relhasrules AND NOT relrowsecurity
+  AND NOT EXISTS (SELECT FROM pg_attribute WHERE attrelid = pg_class.oid AND attidentity = 'a')
+FROM pg_class WHERE oid = to_regclass(%s)
+"""
 
 
 def copied(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> bool:
@@ -48,9 +55,9 @@ def copied(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -
     if dialect.driver != "psycopg" or dialect.is_async or len(rows) < FEWEST:
         return False
     target = _target(text)
-    if target is None or text in connection.info.get(_REFUSED, ()):
+    if target is None or not _takes_copy(connection, text, target.table):
         return False
-    command, kinds = target
+    command, kinds = target.command, target.kinds
     if not all({*map(type, values)} <= same for same, values in zip(kinds, zip(*rows))):  # noqa: B905 - by the statement
         return False
     driver: Any = dialect.dbapi
@@ -75,16 +82,32 @@ def copied(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -
 
 def never_copy(connection: Connection, text: str) -> None:
     """Remember that the table of ``text`` takes no COPY."""
-    connection.info.setdefault(_REFUSED, set()).add(text)
+    connection.info.setdefault(_TAKES, {})[text] = False
+
+
+def _takes_copy(connection: Connection, text: str, table: str) -> bool:
+    known: dict[str, bool] = connection.info.setdefault(_TAKES, {})
+    if text not in known:
+        known[text] = bool(connection.exec_driver_sql(_PLAIN_TABLE, (table,)).scalar())
+    return known[text]
+
+
+class _Target(NamedTuple):
+    """Where rows go, by which command, and which types their values may have."""
+
+    table: str
+    command: str
+    kinds: list[set[type]]
 
 
 @lru_cache(maxsize=KNOWN)
-def _target(text: str) -> tuple[str, list[set[type]]] | None:
-    """Return the command for a plain insert, and the types that its values may have."""
+def _target(text: str) -> _Target | None:
+    """Return what a plain insert comes to; None for any other statement."""
     found = _INSERT.fullmatch(text)
     if found is None:
         return None
-    kinds = [_SAME.get(cast) for cast in _CASTS.findall(found[0].partition(" VALUES ")[2])]
-    if None in kinds:
+    casts = _CASTS.findall(text.partition(") VALUES ")[2])
+    if not all(cast in _SAME for cast in casts):
         return None
-    return f"COPY {found[1]} ({found[2]}) FROM STDIN", [kind for kind in kinds if kind]
+    command = f"COPY {found[1]} ({found[2]}) FROM STDIN"
+    return _Target(found[1], command, [_SAME[cast] for cast in casts])

@@ -78,7 +78,8 @@ class Buffer(Sequence[Write]):
         elif more and self.group and self.group.takes(more.statement, more.parameters[0]):
             self.group.parameters.extend(more.parameters)
         else:
-            self._writes = [*self, *writes]
+            self._writes = self._writes or list(self[:])
+            self._writes.extend(writes)
             self.group = None
 
     def __len__(self) -> int:
