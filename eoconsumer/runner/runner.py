@@ -10,6 +10,7 @@ import threading
 import time
 import uuid
 from collections.abc import Callable
+from contextlib import ExitStack
 from typing import Any
 
 from eoconsumer.config import Config
@@ -140,27 +141,34 @@ class Runner:
         group, count = config.group, config.lanes
         board = Board(count, config.batch_size, config.batch_bytes)
         lanes = Lanes(board, threading.current_thread().name)
-        dealer = DealerReader(
-            Dealer(config.of_reader(number)),
-            source,
-            store.open_lane(group, owner, Lane(0, count)),
-            self._user,
-            self._watch,
-            self._stopping,
-            lanes,
-        )
-        for lane in (Lane(one, count) for one in range(1, count + 1)):
+        with ExitStack() as opened:
+            sessions = []
+            for lane in (Lane(one, count) for one in range(count + 1)):
+                session = store.open_lane(group, lane.owner(owner), lane)
+                opened.callback(session.close)
+                sessions.append(session)
+            opened.pop_all()  # all are there, and their readers close them
+        dealers, *of_lanes = sessions
+        for one, session in enumerate(of_lanes, 1):
             reader = LaneReader(
                 LaneFlow(config.of_lane(number)),
-                LaneSource(lanes, lane.number),
-                store.open_lane(group, lane.owner(owner), lane),
+                LaneSource(lanes, one),
+                session,
                 self._user,
                 self._watch,
                 lanes.over,
                 store.transaction_seconds,
             )
-            lanes.add(lane.number, reader)
-        return dealer
+            lanes.add(one, reader)
+        return DealerReader(
+            Dealer(config.of_reader(number)),
+            source,
+            dealers,
+            self._user,
+            self._watch,
+            self._stopping,
+            lanes,
+        )
 
     def _fail(self, error: BaseException) -> None:
         self.failure = self.failure or error
