@@ -110,8 +110,8 @@ class DealerReader(Reader):
             super().run()
         finally:
             self._lanes.end()
-        if self._lanes.failure is not None:  # with what it had in hand when stop was asked for
-            raise self._lanes.failure
+            if self._lanes.failure is not None:  # perhaps with what it had in hand at the end
+                raise self._lanes.failure
 
     def _poll(self, effect: fx.Poll) -> dict[TopicPartition, Messages[Any]] | None:
         polled = self._fetching.poll(effect)

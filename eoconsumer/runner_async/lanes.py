@@ -129,13 +129,13 @@ class AsyncDealerReader(AsyncSourceReader):
         """
         reading = asyncio.create_task(self._read(), name=self._lanes.name)
         cancelled = await all_done([reading, *self._lanes.start()], cancel=True)
-        if cancelled is not None and not reading.cancelled():
-            reading.exception()  # seen, and less than the cancellation
+        if not reading.cancelled():
+            reading.exception()  # seen, and less than what follows
         if cancelled is not None:
             raise cancelled
-        reading.result()
-        if self._lanes.failure is not None:  # with what it had in hand when stop was asked for
+        if self._lanes.failure is not None:  # perhaps with what it had in hand at the end
             raise self._lanes.failure
+        reading.result()
 
     async def _read(self) -> None:
         try:
