@@ -188,7 +188,7 @@ class Flow(Doubts):
                     yield from self.commit(batch)
                     transaction = False
                     yield from self._settle(batch.runs, began)
-                    yield from self._parked(batch.letters)
+                    yield from self._tell(batch.letters)
                 elif isinstance(step, Advance) and not transaction:
                     yield from self.advance(step.moves)
                 elif isinstance(step, NoteApplied) and not transaction:
@@ -202,6 +202,7 @@ class Flow(Doubts):
                         yield from self._settle(step.runs, began)
                     elif isinstance(step, Bury) and not transaction:
                         self._buried(step.letters)
+                        yield from self._tell(step.letters)
         except EOConsumerError:
             if transaction:
                 yield Abort()
@@ -237,8 +238,12 @@ class Flow(Doubts):
             key = TopicPartition(letter.message.topic, letter.message.partition)
             self.partitions[key].fates[letter.message.offset] = None
 
-    def _parked(self, letters: Iterable[DeadLetter]) -> Effects[None]:
-        """Tell which messages wait as dead letters now, behind others of their keys."""
+    def _tell(self, letters: Sequence[DeadLetter]) -> Effects[None]:
+        """Tell of dead letters that are stored: before, they might have been decided in vain."""
+        for letter in letters:
+            if letter.hold is not Hold.WAITS:
+                about = {"message": letter.message, "error": letter.error}
+                yield Report("buried", {**about, "attempts": letter.attempts})
         messages = [letter.message for letter in letters if letter.hold is Hold.WAITS]
         if messages:
             yield Report("parked", {"messages": messages})
@@ -305,8 +310,9 @@ class Flow(Doubts):
             hold = Hold.NONE if alone else Hold.BEGINS
             fate = DeadLetter(message, cause, tries, hold) if bury else None
             partition.decide(message.offset, fate)
-            details = {"message": message, "error": cause, "attempts": tries}
-            yield Report("buried" if bury else "skipped", details)
+            if not bury:
+                details = {"message": message, "error": cause, "attempts": tries}
+                yield Report("skipped", details)
 
     def _rest(self, partition: Partition, cause: BaseException) -> Effects[None]:
         """Pause the partition of a message that failed, longer with each try."""

@@ -125,6 +125,9 @@ def test_partitions_that_move_between_readers_with_lanes_lose_and_double_nothing
     settled = start(topic, {"slow": 0.005}, lanes=3, readers=1, batch_size=20)
     settled.wait_for("settled")
     comes_and_goes = start(topic, {"slow": 0.005, "stay": 2.0}, lanes=2, readers=1, batch_size=20)
+    comes_and_goes.wait_for("claimed")
+    produced += fill(topic, 400)  # the first ones may all be done by now
+    comes_and_goes.wait_for("handled")
     comes_and_goes.wait_for("revoked")
     wait_until_done(database, produced)
     comes_and_goes.stop()

@@ -17,7 +17,7 @@ from eoconsumer.core.letters import Selection
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.redrive import STEPS, dropped
 from eoconsumer.core.retry import RetryPolicy
-from eoconsumer.errors import ConfigurationError, TransientStoreError
+from eoconsumer.errors import ConfigurationError, Fenced, TransientStoreError
 from eoconsumer.message import Message
 from eoconsumer.stores.memory import MemoryStore
 
@@ -236,3 +236,13 @@ def _at(bench: Bench, moment: int, action: Callable[[], object]) -> None:
         return do(effect)
 
     bench._do = counted  # type: ignore[method-assign]
+
+
+def test_a_dead_letter_is_told_of_when_it_is_stored_and_not_when_it_is_decided() -> None:
+    bench = Bench(poison={3: ValueError()}, retry=ONCE, on_poison="bury").own(P0)
+    bench.fail(fx.Advance, Fenced([P0]))
+    bench.consume({P0: messages(range(5))})  # what was decided goes with the partition
+    assert bench.reports("buried") == []
+    bench.own(P0).consume({P0: messages(range(5))})
+    assert bench.effects == [0, 1, 2, 4]
+    assert [told["message"].offset for told in bench.reports("buried")] == [3]
