@@ -138,11 +138,11 @@ def _alike(writes: Sequence[Any]) -> Group | None:
     """Return ``writes`` as one group, where all are pairs of the very same statement."""
     if {*map(type, writes)} != {tuple} or {*map(len, writes)} != {2}:
         return None
-    statements, parameters = zip(*writes, strict=True)
-    same = len({*map(id, statements)}) == 1 and isinstance(statements[0], Executable)
+    statement, parameters = writes[0][0], [write[1] for write in writes]
+    same = len({id(write[0]) for write in writes}) == 1 and isinstance(statement, Executable)
     if not same or {*map(type, parameters)} != {dict} or len({*map(tuple, parameters)}) != 1:
         return None
-    return Group(statements[0], list(parameters)) if parameters[0] else None
+    return Group(statement, parameters) if parameters[0] else None
 
 
 def _parts(write: object) -> tuple[Executable, Parameters | None]:
