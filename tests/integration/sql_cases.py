@@ -52,6 +52,17 @@ def empty_database(server: SQLServer) -> str:
 
 
 @pytest.fixture(params=ALL)
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
+    """The URL of empty tables, with a ledger, that names no driver, on each of the databases."""
+    if request.param == "sqlite":
+        found = f"sqlite:///{tmp_path}/shop.db"
+    else:
+        found = request.getfixturevalue(request.param).bare_url
+    with fresh_store(found):
+        return found
+
+
+@pytest.fixture(params=ALL)
 def sql_store(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[FreshStore]:
     """A store of empty tables, with a ledger, on each of the databases."""
     with fresh_store(url_of(request.param, request, tmp_path)) as store:

@@ -10,7 +10,11 @@ from conftest import Start
 from consuming import within
 from pymongo.database import Database
 from test_async_running import Cancelled, Effects, cancelled_at
-from test_lanes_faults import assert_each_once, numbers_of_lanes
+from test_lanes_faults import (
+    assert_each_once,
+    numbers_of_lanes,
+    while_another_comes_and_goes,
+)
 from trial import Document, Fill, effects, verdict, wait_until_done
 
 from eoconsumer.core.lanes import Lane
@@ -78,21 +82,11 @@ def test_at_least_once_lanes_lose_nothing_by_a_kill(
 def test_partitions_that_move_between_readers_with_lanes_lose_and_double_nothing(
     start: Start, fill: Fill, topic_factory: TopicFactory, database: Database[Document]
 ) -> None:
-    topic = topic_factory(partitions=4)
-    produced, told = fill(topic, 400), {"asyncio": "pymongo", "slow": 0.005}
-    settled = start(topic, told, lanes=3, readers=1, batch_size=20)
-    settled.wait_for("settled")
+    topic, told = topic_factory(partitions=4), {"asyncio": "pymongo", "slow": 0.005}
     # Those with threads and those with an event loop know each other's lanes.
-    comes_and_goes = start(topic, {"slow": 0.005, "stay": 2.0}, lanes=2, readers=1, batch_size=20)
-    comes_and_goes.wait_for("revoked")
-    wait_until_done(database, produced)
-    comes_and_goes.stop()
-    settled.stop()
-
-    assert comes_and_goes.handled
+    settled = while_another_comes_and_goes(start, fill, topic, database, told)
     assert settled.heard("revoked")
     assert settled.heard("restarted") == []
-    assert_each_once(database, produced, partitions=4)
 
 
 @pytest.mark.requirement("N1")

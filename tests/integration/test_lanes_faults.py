@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterable
+from typing import Any
 
 import pytest
 from conftest import Start
@@ -19,6 +20,7 @@ from trial import (
     wait_until_done,
 )
 from typer.testing import CliRunner
+from worker import Worker
 
 from eoconsumer.cli.app import app
 from eoconsumer.core.lanes import Lane
@@ -39,6 +41,27 @@ def assert_each_once(
     rows = database[EFFECTS].find().sort("handled_at")
     done = [(row["partition"], row["offset"]) for row in rows]
     assert keys_out_of_order(done, partitions) == {}
+
+
+def while_another_comes_and_goes(
+    start: Start, fill: Fill, topic: str, database: Database[Document], told: dict[str, Any]
+) -> Worker:
+    """Let a worker, which is ``told`` that, share four partitions for a while; return it."""
+    produced = fill(topic, 400)
+    settled = start(topic, told, lanes=3, readers=1, batch_size=20)
+    settled.wait_for("settled")
+    comes_and_goes = start(topic, {"slow": 0.005, "stay": 2.0}, lanes=2, readers=1, batch_size=20)
+    comes_and_goes.wait_for("claimed")
+    produced += fill(topic, 400)  # the first ones may all be done by now
+    comes_and_goes.wait_for("handled")
+    comes_and_goes.wait_for("revoked")
+    wait_until_done(database, produced)
+    comes_and_goes.stop()
+    settled.stop()
+
+    assert comes_and_goes.handled
+    assert_each_once(database, produced, partitions=4)
+    return settled
 
 
 def numbers_of_lanes(database: Database[Document]) -> set[int]:
@@ -121,20 +144,7 @@ def test_partitions_that_move_between_readers_with_lanes_lose_and_double_nothing
     start: Start, fill: Fill, topic_factory: TopicFactory, database: Database[Document]
 ) -> None:
     topic = topic_factory(partitions=4)
-    produced = fill(topic, 400)
-    settled = start(topic, {"slow": 0.005}, lanes=3, readers=1, batch_size=20)
-    settled.wait_for("settled")
-    comes_and_goes = start(topic, {"slow": 0.005, "stay": 2.0}, lanes=2, readers=1, batch_size=20)
-    comes_and_goes.wait_for("claimed")
-    produced += fill(topic, 400)  # the first ones may all be done by now
-    comes_and_goes.wait_for("handled")
-    comes_and_goes.wait_for("revoked")
-    wait_until_done(database, produced)
-    comes_and_goes.stop()
-    settled.stop()
-
-    assert comes_and_goes.handled
-    assert_each_once(database, produced, partitions=4)
+    while_another_comes_and_goes(start, fill, topic, database, {"slow": 0.005})
 
 
 @pytest.mark.requirement("N1")

@@ -4,33 +4,24 @@ from __future__ import annotations
 
 import asyncio
 from itertools import pairwise
-from pathlib import Path
 from typing import Any
 
 import pytest
-from sql_cases import ALL, SERVERS
+from sql_cases import SERVERS, url
 from sqlalchemy import insert, select
 from sqlalchemy.ext.asyncio import AsyncSession
 
 from eoconsumer import AsyncConsumer, Message
 from eoconsumer.stores.sql import AsyncSQLStore
-from tests.conformance.sql_stores import fresh_store, ledger
+from tests.conformance.sql_stores import ledger
 from tests.unit.on_loop import OnLoop, logs
+
+__all__ = ["url"]
 
 pytestmark = pytest.mark.requirement("N2", "N14")
 
 LANES, KEYS, MESSAGES = 4, 7, 42
 NO_KAFKA = "localhost:1"
-
-
-@pytest.fixture(params=ALL)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        found = f"sqlite:///{tmp_path}/shop.db"
-    else:
-        found = request.getfixturevalue(request.param).bare_url
-    with fresh_store(found):
-        return found
 
 
 class Keep(AsyncConsumer):

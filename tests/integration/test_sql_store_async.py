@@ -5,10 +5,9 @@ from __future__ import annotations
 import asyncio
 from collections.abc import Awaitable
 from contextlib import aclosing, suppress
-from pathlib import Path
 
 import pytest
-from sql_cases import ALL, ORDERS, step
+from sql_cases import ORDERS, step, url
 from sqlalchemy import Column, Integer, MetaData, String, Table, insert, text
 
 from eoconsumer.core.positions import Start
@@ -16,7 +15,9 @@ from eoconsumer.core.verify import Marker
 from eoconsumer.errors import CommitInDoubt, ConfigurationError, TransientStoreError
 from eoconsumer.stores.sql import AsyncSQLStore, marks
 from eoconsumer.stores.sql.session_async import AsyncSQLSession
-from tests.conformance.sql_stores import fresh_store, ledger
+from tests.conformance.sql_stores import ledger
+
+__all__ = ["url"]
 
 #: SQLite runs a statement to its end, whoever has stopped waiting for it.
 SLOW = {
@@ -34,16 +35,6 @@ async def cancelled(steps: Awaitable[object], seconds: float = 0.2) -> None:
     task.cancel()
     with suppress(asyncio.CancelledError, CommitInDoubt, TransientStoreError):
         await task
-
-
-@pytest.fixture(params=ALL)
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> str:
-    if request.param == "sqlite":
-        found = f"sqlite:///{tmp_path}/shop.db"
-    else:
-        found = request.getfixturevalue(request.param).bare_url
-    with fresh_store(found):
-        return found
 
 
 async def opened(url: str) -> tuple[AsyncSQLStore, AsyncSQLSession]:
