@@ -54,7 +54,7 @@ KINDS: dict[str, Kind] = {
     "kill after the offset write": Kind(WORKERS, 2, 5),
     "kill before the commit's reply": Kind(WORKERS, 2, 5),
     "kill after the commit": Kind(WORKERS, 2, 5),
-    "zombie": Kind(WORKERS, 3, 7),
+    "zombie": Kind(WORKERS, 5, 7),
     "terminate": Kind(WORKERS, 1, 3),
     "churn": Kind(WORKERS, 3, 3),
     "clock jump": Kind(WORKERS, 1, 1),

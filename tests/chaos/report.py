@@ -50,6 +50,7 @@ def _summary(options: Options, commit: str, evidence: Evidence, verdict: Verdict
     aborted = sum(len(x["messages"]) for x in evidence.feed if x["said"] == "aborted")
     ended = [fault for fault in evidence.faults if fault["said"] == "end"]
     exits = [line for line in evidence.said if line["said"] == "exit"]
+    taken_over = takeovers(evidence)
     rows = {
         "seed": options.seed,
         "commit": commit,
@@ -70,7 +71,10 @@ def _summary(options: Options, commit: str, evidence: Evidence, verdict: Verdict
         "changes of offset rows": len(evidence.changes),
         "topic re-created, lives": len({line["life"] for line in evidence.side_feed}),
         "writes of zombies": len(verdict.found["protocol"]),
-        "take-over, from claim to commit": _spread(takeovers(evidence)),
+        "take-over, from claim to commit": _spread([each.seconds for each in taken_over]),
+        "the same, no other heavy fault beside it": _spread(
+            [each.seconds for each in taken_over if each.alone]
+        ),
         "fenced, commits in doubt, restarts": ", ".join(
             str(sum(line["said"] == said for line in evidence.said))
             for said in ("fenced", "in doubt", "restarted")

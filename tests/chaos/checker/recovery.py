@@ -40,7 +40,7 @@ HEAVY = {
 
 @dataclass(frozen=True, slots=True)
 class Recovery:
-    """``seconds`` from the end of the fault until all its partitions had moved."""
+    """``seconds`` from the end of the fault, or from a claim after it, until there was progress."""
 
     number: int
     kind: str
@@ -76,19 +76,13 @@ def recoveries(evidence: Evidence) -> list[Recovery]:
         if not times:  # nothing came that would show it
             continue
         seconds = max(times)
-        alone = not any(
-            other["kind"] in HEAVY
-            and other["number"] != fault["number"]
-            and other["begun"] < since + seconds
-            and other["at"] > since
-            for other in ended
-        )
+        alone = _alone(fault, since + seconds, ended)
         found.append(Recovery(fault["number"], fault["kind"], seconds, alone))
     return found
 
 
-def takeovers(evidence: Evidence) -> list[float]:
-    """Return the seconds from a claim to its first commit, after a kill or under a zombie.
+def takeovers(evidence: Evidence) -> list[Recovery]:
+    """Return what went by from a claim to its first commit, after a kill or under a zombie.
 
     Only where messages waited at the claim.
     """
@@ -97,16 +91,29 @@ def takeovers(evidence: Evidence) -> list[float]:
     for change in evidence.changes:
         if "epoch" in change.get("fields", {}):
             claimed[change["topic"], change["partition"]].append(change["at"])
+    ended = [fault for fault in evidence.faults if fault["said"] == "end"]
     found = []
-    for fault in evidence.faults:
-        if fault["said"] != "end" or fault["kind"] not in TAKEN_OVER or not fault["took"]:
+    for fault in ended:
+        if fault["kind"] not in TAKEN_OVER or not fault["took"]:
             continue
         for place in map(tuple, fault["places"] or []):
             claim = _next(claimed[place], fault["since"])
             first = _next(moved.get(place, []), claim)
             if _next(due.get(place[1], []), fault["since"]) < claim and first < math.inf:
-                found.append(first - claim)
+                alone = _alone(fault, first, ended)
+                found.append(Recovery(fault["number"], fault["kind"], first - claim, alone))
     return found
+
+
+def _alone(fault: Line, until: float, ended: list[Line]) -> bool:
+    """Say whether no other heavy fault fell into the recovery from this one."""
+    return not any(
+        other["kind"] in HEAVY
+        and other["number"] != fault["number"]
+        and other["begun"] < until
+        and other["at"] > fault["since"]
+        for other in ended
+    )
 
 
 def check_recovery(evidence: Evidence) -> list[str]:
