@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 import asyncio
-import logging
 import signal
 import threading
 from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from typing import Any
-
-log = logging.getLogger("eoconsumer.consumer")
 
 STOPPING = (signal.SIGINT, signal.SIGTERM)
 
@@ -21,14 +18,15 @@ def signals_stop(
 ) -> Iterator[None]:
     """Call ``stop`` on a signal; only the main thread may say so.
 
-    A signal is left alone whose present handler says ``unless``.
+    A signal is left alone whose present handler says ``unless``. Nothing is logged in the handler:
+    1. the main thread writes a line of a log, 2. a signal comes inside of that, 3. a second line
+    is refused (a reentrant call), and the error would leave the handler before it has stopped.
     """
     if threading.current_thread() is not threading.main_thread():
         yield
         return
 
-    def stopping(number: int, _: object) -> None:
-        log.info("%s: finishing what is in hand", signal.Signals(number).name)
+    def stopping(*_: object) -> None:
         stop()
 
     free = [number for number in STOPPING if not unless(signal.getsignal(number))]

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import asyncio
+import logging
 import random
 import time
 from collections.abc import Awaitable, Callable
@@ -27,6 +28,8 @@ from eoconsumer.runner_async.lanes import AsyncDealerReader, AsyncLaneReader, As
 from eoconsumer.runner_async.source import AsyncSourceReader
 from eoconsumer.runner_async.waiting import LoopFlag, all_done, to_its_end
 from eoconsumer.telemetry import Snapshot
+
+log = logging.getLogger("eoconsumer.consumer")
 
 
 class AsyncRunner:
@@ -96,6 +99,7 @@ class AsyncRunner:
             raise
         finally:
             self.stop()
+            log.info("finishing what is in hand")
             cancelled = await all_done(readers, cancel=True)
         if cancelled is not None:
             raise cancelled
