@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Iterator
+from contextlib import closing
 from pathlib import Path
 from typing import Any
 
@@ -11,7 +12,7 @@ import pytest
 from mongo_stores import ORDERS, fresh_store, owner, step
 from pymongo import MongoClient
 
-from eoconsumer.errors import ConfigurationError
+from eoconsumer.errors import ConfigurationError, TransientStoreError
 from eoconsumer.servers import MongoReplicaSet
 from eoconsumer.servers.mongo import REPLICA_SET, MongoNode
 from eoconsumer.servers.process import free_port
@@ -75,6 +76,23 @@ def test_a_replica_set_that_was_never_initiated_is_told_from_a_missing_one(
         said = refusal(f"mongodb://127.0.0.1:{node.port}/shop")
 
     assert "rs.initiate()" in said or "rs.status()" in said
+
+
+def test_a_set_that_has_no_primary_at_present_is_worth_another_try(
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    monkeypatch.setattr(deployment, "SERVER_SECONDS", 1.0)
+    with MongoReplicaSet(nodes=2) as mongo, closing(MongoStore.connect(mongo.url_for("shop"))) as s:
+        former = mongo.primary()
+        former.kill()
+
+        with pytest.raises(TransientStoreError, match="has no primary; nothing was consumed"):
+            s.setup()
+        assert [(name, passed) for name, passed, _ in s.diagnose()] == [("replica set", False)]
+
+        former.restart()
+        mongo.wait_for_primary()
+        s.setup()
 
 
 def test_an_old_server_is_refused(

@@ -7,7 +7,7 @@ from typing import Any, NamedTuple
 from pymongo.errors import PyMongoError
 
 from eoconsumer.core.lanes import WHOLE, Lane
-from eoconsumer.errors import ConfigurationError
+from eoconsumer.errors import ConfigurationError, TransientStoreError
 from eoconsumer.stores.mongo.applied import AppliedLog
 from eoconsumer.stores.mongo.claims import Open
 from eoconsumer.stores.mongo.concerns import durable_database, is_mock, own_collection
@@ -72,7 +72,7 @@ class Assembly:
         for name, check in self._deployment.checks.items():
             try:
                 results.append((name, True, await check()))
-            except ConfigurationError as error:
+            except (ConfigurationError, TransientStoreError) as error:
                 results.append((name, False, str(error)))
                 if len(results) == 1 and error.__cause__ is not None:
                     break

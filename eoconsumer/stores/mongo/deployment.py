@@ -14,7 +14,7 @@ from pymongo.errors import (
     ServerSelectionTimeoutError,
 )
 
-from eoconsumer.errors import ConfigurationError
+from eoconsumer.errors import ConfigurationError, EOConsumerError, TransientStoreError
 from eoconsumer.stores.mongo.applied import BY_OFFSET
 from eoconsumer.stores.mongo.concerns import Document, is_mock
 from eoconsumer.stores.mongo.letters import PLACE
@@ -30,6 +30,9 @@ HOW_TO = (
     "Transactions need a replica set (one node is enough): start mongod with --replSet rs0, run "
     'rs.initiate() once in mongosh, and put "?replicaSet=rs0" into the URL.'
 )
+
+#: What a member of a set that was initiated calls itself, to the driver, while there is no primary.
+MEMBERS = {"RSPrimary", "RSSecondary", "RSArbiter", "RSOther"}
 
 #: What our user must be allowed to do; ``setup`` makes what is missing, if it may.
 ACTIONS = ("find", "insert", "update")
@@ -174,7 +177,10 @@ class Deployment:
 
     @contextmanager
     def _reachable(self) -> Iterator[None]:
-        """Raise ``ConfigurationError`` for what a wrong URL or a wrong user looks like."""
+        """Raise ``ConfigurationError`` for what a wrong URL or a wrong user looks like.
+
+        And ``TransientStoreError`` where the set is there, and only has no primary at present.
+        """
         try:
             yield
         except ServerSelectionTimeoutError as error:
@@ -186,15 +192,15 @@ class Deployment:
                 "Check user, password and authSource of the URL, and the user's role."
             ) from error
         except ConnectionFailure as error:
-            raise ConfigurationError(
-                f"MongoDB could not be reached; nothing was consumed. {summary(error)}"
+            raise TransientStoreError(
+                f"MongoDB broke the connection off; nothing was consumed. {summary(error)}"
             ) from error
         except PyMongoError as error:
             raise ConfigurationError(
                 f"MongoDB cannot be used; nothing was consumed. {summary(error)}"
             ) from error
 
-    def _nobody(self, error: ServerSelectionTimeoutError) -> ConfigurationError:
+    def _nobody(self, error: ServerSelectionTimeoutError) -> EOConsumerError:
         servers = self._database.client.topology_description.server_descriptions().values()
         if not servers:
             # The driver drops servers that answer and are no members of the set.
@@ -203,10 +209,16 @@ class Deployment:
                 f"standalone or belongs to another set. Nothing was consumed. {HOW_TO}"
             )
         places = ", ".join(f"{host}:{port}" for host, port in (s.address for s in servers))
-        if any(server.server_type_name != "Unknown" for server in servers):
+        kinds = {server.server_type_name for server in servers}
+        if kinds & MEMBERS:
+            return TransientStoreError(
+                f"The replica set at {places} has no primary; nothing was consumed. Look at "
+                "rs.status() in mongosh: is a majority up?"
+            )
+        if kinds != {"Unknown"}:
             return ConfigurationError(
                 f"The replica set at {places} has no primary; nothing was consumed. Look at "
-                "rs.status() in mongosh: has it been initiated, and is a majority up?"
+                "rs.status() in mongosh: has it been initiated?"
             )
         return ConfigurationError(
             f"No MongoDB server answered at {places} within {SERVER_SECONDS:g} s; nothing was "

@@ -99,7 +99,8 @@ class MongoStore:
         """Check the deployment and make the collections; safe when many start at once.
 
         Raises ``ConfigurationError`` where the server is no replica set, too old, out of reach,
-        or does not allow what is needed.
+        or does not allow what is needed; ``TransientStoreError`` where the set has no primary at
+        present.
         """
         finished(self._parts.setup())
 
