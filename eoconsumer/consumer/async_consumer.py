@@ -10,7 +10,7 @@ from typing import Any, Generic, Literal, TypeVar, overload
 from typing_extensions import TypeVar as TypeVarWithDefault
 
 from eoconsumer.codecs import Decode, Form
-from eoconsumer.consumer.consuming import Consuming
+from eoconsumer.consumer.consuming import Consuming, never
 from eoconsumer.consumer.forms import is_async_generator, is_awaitable, is_generator, named
 from eoconsumer.consumer.needs import must_keep_letters
 from eoconsumer.consumer.signals import is_taken, signals_stop
@@ -104,7 +104,7 @@ class AsyncConsumer(Consuming[AsyncStore[S]], Generic[S]):
         thread, and only for signals that nobody else handles, as a web server does. Raises what
         ``Consumer.run`` raises.
         """
-        await self.run_until(lambda _: False)
+        await self.run_until(never)
 
     async def run_until(self, predicate: Callable[[Snapshot], bool]) -> Snapshot:
         """Consume until ``predicate`` is true of a snapshot of counters and positions.
@@ -114,7 +114,8 @@ class AsyncConsumer(Consuming[AsyncStore[S]], Generic[S]):
         """
         with self._alone():
             changed = LoopFlag()
-            watch = self._watch = Watch(self.events, changed, lanes=self.config.lanes > 0)
+            news = None if predicate is never else changed
+            watch = self._watch = Watch(self.events, news, lanes=self.config.lanes > 0)
             # Before the checks, which take a while: a stop that is asked for then counts as well.
             runner = self._runner = AsyncRunner(
                 self.config, self.store, self._source, self._user(), watch, changed

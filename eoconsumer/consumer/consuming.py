@@ -37,6 +37,15 @@ class Stoppable(Protocol):
         """Ask them to end, from any thread."""
 
 
+def never(_: Snapshot) -> bool:
+    """Be no reason to end: what ``run`` waits for, and so nobody is woken by a batch.
+
+    Seen at 500 messages/s: a quarter of the time that Python's lock was held went to the thread
+    that waits, just when the readers wanted it.
+    """
+    return False
+
+
 class Consuming(Generic[T]):
     """The settings (``Consumer`` tells what they mean), the handlers and the state of a consumer.
 

@@ -44,7 +44,7 @@ class AsyncRunner:
         watch: Watch,
         changed: LoopFlag,
     ) -> None:
-        """Start nothing yet; ``changed`` is set whenever ``watch`` has news."""
+        """Start nothing yet; ``changed`` wakes who waits for the end, or for news of ``watch``."""
         self._config = config
         self._store = store
         self._make_source = make_source

@@ -5,7 +5,7 @@ from __future__ import annotations
 import os
 import threading
 import time
-from collections.abc import Iterable, Mapping
+from collections.abc import Callable, Iterable, Mapping
 
 from eoconsumer.cli.bench.costs import cpu_used, peak_memory
 from eoconsumer.cli.bench.figures import percentiles
@@ -20,6 +20,7 @@ class Meter:
         self._processes = {"client": (os.getpid(),), **servers}
         self._expected = messages
         self._stopped = False
+        self._enough: Callable[[], None] = lambda: None
         self._lock = threading.Lock()
         self._started = time.perf_counter()
         self._cpu_before: dict[str, float] | None = None
@@ -38,6 +39,13 @@ class Meter:
     def stop(self) -> None:
         """Want no more: others have done the rest."""
         self._stopped = True
+        self._enough()
+
+    def when_done(self, enough: Callable[[], None]) -> None:
+        """Call ``enough`` once all is done, from whichever thread finds that out."""
+        self._enough = enough
+        if self.done:
+            enough()
 
     def started(self) -> None:
         """Note that the consumer starts now; all that it needs is imported."""
@@ -59,6 +67,7 @@ class Meter:
             self.messages += messages
             if self.done:
                 self._cpu_after = cpu_used(self._processes)
+                self._enough()
 
     def produced_at(self, moments: Iterable[int]) -> None:
         """Note that messages are committed now, which were produced then (ns since 1970)."""

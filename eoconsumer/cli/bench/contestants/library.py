@@ -97,5 +97,6 @@ def _consume(
     )
     consumer.on(form=form)(handler)
     meter.started()
-    consumer.run_until(lambda _: meter.done)
+    meter.when_done(consumer.stop)
+    consumer.run()
     store.close()
