@@ -45,6 +45,8 @@ _REBALANCES = {
     KafkaError.REBALANCE_IN_PROGRESS,
     KafkaError.STALE_MEMBER_EPOCH,
 }
+#: librdkafka would ask again for ever, and nothing would be consumed.
+_FORBIDDEN = {KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED}
 
 
 class KafkaSource:
@@ -340,14 +342,14 @@ class KafkaSource:
                 "another consumer and are claimed again. Make it faster or raise the setting."
             )
             return None
-        if error.fatal():
+        if _is_the_end(error):
             return _fatal(error)
         self._error(error)
         return None
 
     def _error(self, error: KafkaError) -> None:
         """Log once in ten seconds per kind: a broker that is gone reports 20 times a second."""
-        if error.fatal():  # raised by the next poll
+        if _is_the_end(error):  # raised by the next poll
             self._ended = error
             return
         now = time.monotonic()
@@ -365,10 +367,32 @@ class KafkaSource:
             self._user_commit(error, partitions)
 
 
+def _is_the_end(error: KafkaError) -> bool:
+    """Whether the client will not fetch again.
+
+    What ends a member in the protocol of KIP-848 comes with a code of its own, and is not marked as
+    fatal (2.16).
+    """
+    return error.fatal() or error.code() in _FORBIDDEN or error.code() == KafkaError._FATAL
+
+
 def _fatal(error: KafkaError) -> EOConsumerError:
-    if error.code() == KafkaError.FENCED_INSTANCE_ID:
+    if _means(error, KafkaError.FENCED_INSTANCE_ID):
         return ConfigurationError(
             "Another consumer has the same group.instance.id, so Kafka ended this one; what it had "
             "in hand was not committed. Give each process an id of its own."
         )
+    if any(_means(error, code) for code in _FORBIDDEN):
+        return ConfigurationError(
+            f"Kafka does not allow its user to consume here ({error.str()}); what was in hand was "
+            "not committed. Allow it to Describe and Read the topics, and to Read the group "
+            "(kafka-acls --add --consumer --topic ... --group ...)."
+        )
     return BrokerError(f"Kafka ended this client for good: {error.str()}.")
+
+
+def _means(error: KafkaError, code: int) -> bool:
+    """Whether ``error`` has this code, or names it where its own only says that it is fatal."""
+    return error.code() == code or (
+        error.code() == KafkaError._FATAL and KafkaError(code).str() in error.str()
+    )

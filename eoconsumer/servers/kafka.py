@@ -22,7 +22,6 @@ SETTINGS = {
     "process.roles": "broker,controller",
     "node.id": "1",
     "controller.listener.names": "CONTROLLER",
-    "listener.security.protocol.map": "CONTROLLER:PLAINTEXT,PLAINTEXT:PLAINTEXT",
     "offsets.topic.replication.factor": "1",
     "offsets.topic.num.partitions": "4",
     "transaction.state.log.replication.factor": "1",
@@ -71,6 +70,7 @@ class KafkaBroker(ServerProcess):
         *,
         port: int | None = None,
         settings: Mapping[str, str] | None = None,
+        listeners: Mapping[str, str] | None = None,
         jvm: Sequence[str] = (),
     ) -> None:
         """Prepare a broker; nothing runs before :meth:`start`.
@@ -78,6 +78,9 @@ class KafkaBroker(ServerProcess):
         Args:
             port: where clients connect, by default a free one.
             settings: broker settings (``server.properties``) on top of ours.
+            listeners: where clients may connect besides, for tests of TLS and of logins: names, as
+                in ``listener.name.<name>.ssl.keystore.location``, and their security protocols
+                (``SSL``, ``SASL_PLAINTEXT``, ``SASL_SSL``); see :meth:`address`.
             jvm: flags of Java on top of ours, which are made for brokers that start soon and do
                 little.
         """
@@ -85,11 +88,17 @@ class KafkaBroker(ServerProcess):
         self._jvm = tuple(jvm)
         self._controller_port = free_port()
         self._settings = dict(settings or {})
+        self._protocols = {name.upper(): protocol for name, protocol in (listeners or {}).items()}
+        self._ports = {name: free_port() for name in self._protocols}
 
     @property
     def bootstrap_servers(self) -> str:
         """What a client's ``bootstrap.servers`` wants."""
         return f"127.0.0.1:{self.port}"
+
+    def address(self, listener: str) -> str:
+        """Return what ``bootstrap.servers`` has to be for one of the ``listeners``."""
+        return f"127.0.0.1:{self._ports[listener.upper()]}"
 
     def command(self) -> list[str]:
         """Run the broker on its formatted folder."""
@@ -165,9 +174,11 @@ class KafkaBroker(ServerProcess):
     def _properties(self) -> Path:
         properties = self.folder / "server.properties"
         if not properties.exists():
+            ports = {"PLAINTEXT": self.port, "CONTROLLER": self._controller_port} | self._ports
+            protocols = {"PLAINTEXT": "PLAINTEXT", "CONTROLLER": "PLAINTEXT"} | self._protocols
             settings = SETTINGS | {
-                "listeners": f"PLAINTEXT://127.0.0.1:{self.port}"
-                f",CONTROLLER://127.0.0.1:{self._controller_port}",
+                "listeners": ",".join(f"{name}://127.0.0.1:{n}" for name, n in ports.items()),
+                "listener.security.protocol.map": ",".join(map(":".join, protocols.items())),
                 "log.dirs": str(self.folder / "data"),
             }
             settings |= self._quorum() | self._settings

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Sequence
+from contextlib import ExitStack
 from functools import partial
 from threading import Timer
 from typing import Any
@@ -10,6 +11,7 @@ from typing import Any
 import pytest
 from confluent_kafka.admin import AdminClient
 from conftest import Start
+from consuming import Keep, kept, places, running
 from pymongo.database import Database
 from trial import (
     QUICK,
@@ -27,6 +29,7 @@ from eoconsumer import Mode
 from eoconsumer.kafka import KafkaSource, client_settings
 from eoconsumer.message import TopicPartition
 from eoconsumer.servers import KafkaBroker
+from eoconsumer.stores.memory import MemoryStore
 from eoconsumer.testing.plugin import TopicFactory
 
 PROTOCOLS = {
@@ -252,3 +255,25 @@ def test_a_member_that_leaves_in_the_middle_of_a_rebalance_is_not_waited_for(
         second.poll(1, milliseconds / 1000)
         second.close()
         eventually(lambda: members(kafka_broker, topic), lambda count: count == 0, seconds=20)
+
+
+@pytest.mark.slow
+def test_a_static_member_joins_by_the_new_protocol_once_the_one_before_it_is_gone(
+    kafka_broker: KafkaBroker, topic: str, fill: Fill
+) -> None:
+    def member() -> Keep:
+        own = QUICK_848 | {"group.instance.id": "ledger"}
+        settings = {"topics": [topic], "group": topic, "readers": 1, "kafka": own}
+        return Keep(kafka_broker.bootstrap_servers, memory, **settings)
+
+    memory = MemoryStore()
+    before, after = member(), member()
+    fill(topic, 1)
+    with ExitStack() as left:
+        with running(before):
+            eventually(lambda: before.snapshot().committed)
+            left.enter_context(running(after))
+            eventually(lambda: after.snapshot().restarts)  # its name is taken yet
+        fill(topic, 1)
+        eventually(lambda: after.snapshot().committed)
+    assert places(kept(memory)) == [(0, 0), (0, 1)]
