@@ -19,25 +19,36 @@ from eoconsumer.testing.plugin import TopicFactory
 pytestmark = pytest.mark.slow
 
 COUNT = 240
+THREADS: dict[str, object] = {}
+ASYNCIO = {"asyncio": "sqlalchemy"}
 #: In the handler, between its writes and the commit, and right after the commit.
 KILLS = [
-    (name, point)
+    (name, point, THREADS)
     for name in ("postgres_server", "sqlite")
     for point in ("written", "advanced", "committed")
-] + [("mariadb_server", "advanced")]
+] + [
+    ("mariadb_server", "advanced", THREADS),
+    ("postgres_server", "advanced", ASYNCIO),
+    ("mariadb_server", "committed", ASYNCIO),
+    ("sqlite", "written", ASYNCIO),
+]
 #: A writer that is stopped in SQLite stops all others.
 STOPS = [
-    ("postgres_server", "written"),
-    ("postgres_server", "advanced"),
-    ("mariadb_server", "advanced"),
+    ("postgres_server", "written", THREADS),
+    ("postgres_server", "advanced", THREADS),
+    ("mariadb_server", "advanced", THREADS),
+    ("postgres_server", "advanced", ASYNCIO),
 ]
 #: Where a reader with so many lanes is killed, and how many the next one has.
 LANE_KILLS = [
-    ("postgres_server", "written", 4, 4),
-    ("postgres_server", "advanced", 4, 3),
-    ("postgres_server", "committed", 4, 0),
-    ("mariadb_server", "advanced", 4, 4),
-    ("sqlite", "advanced", 4, 3),
+    ("postgres_server", "written", 4, 4, THREADS),
+    ("postgres_server", "advanced", 4, 3, THREADS),
+    ("postgres_server", "committed", 4, 0, THREADS),
+    ("mariadb_server", "advanced", 4, 4, THREADS),
+    ("sqlite", "advanced", 4, 3, THREADS),
+    ("postgres_server", "advanced", 4, 4, ASYNCIO),
+    ("mariadb_server", "written", 4, 3, ASYNCIO),
+    ("sqlite", "committed", 4, 0, ASYNCIO),
 ]
 #: Seconds from Kafka's assignment to the first commit: a claim that has to end a former owner.
 TAKE_OVER = 20.0
@@ -84,14 +95,19 @@ def started(broker: KafkaBroker, trial: SQLTrial, folder: Path) -> Iterator[Star
 
 
 @pytest.mark.requirement("S3-06", "S3-07", "N14")
-@pytest.mark.parametrize(("trial", "point"), KILLS, indirect=["trial"])
+@pytest.mark.parametrize(("trial", "point", "kind"), KILLS, indirect=["trial"])
 def test_exactly_once_has_each_effect_once_after_a_kill(
-    point: str, sql_start: Start, fill: Fill, topic_factory: TopicFactory, trial: SQLTrial
+    point: str,
+    kind: dict[str, object],
+    sql_start: Start,
+    fill: Fill,
+    topic_factory: TopicFactory,
+    trial: SQLTrial,
 ) -> None:
     topic = topic_factory(partitions=3)
     produced = fill(topic, COUNT)
-    told = {"point": point, "after": 120, "do": "kill"}
-    first = sql_start(topic, told, batch_size=50, readers=1)
+    kill = {"point": point, "after": 120, "do": "kill"}
+    first = sql_start(topic, kind | kill, batch_size=50, readers=1)
     first.wait_until_killed()
     seen, stored = trial.effects, trial.positions
     assert set(seen) == {(p, o) for p, o in produced if o < stored.get(p, 0)}
@@ -99,7 +115,7 @@ def test_exactly_once_has_each_effect_once_after_a_kill(
     if point == "committed":
         assert set(first.handled) == set(seen)
 
-    second = sql_start(topic)
+    second = sql_start(topic, kind)
     trial.wait_until_done(produced)
     second.stop()
 
@@ -108,13 +124,18 @@ def test_exactly_once_has_each_effect_once_after_a_kill(
 
 
 @pytest.mark.requirement("S3-13", "N1")
-@pytest.mark.parametrize(("trial", "point"), STOPS, indirect=["trial"])
+@pytest.mark.parametrize(("trial", "point", "kind"), STOPS, indirect=["trial"])
 def test_a_zombie_is_fenced_doubles_nothing_and_lives_on(
-    point: str, sql_start: Start, fill: Fill, topic: str, trial: SQLTrial
+    point: str,
+    kind: dict[str, object],
+    sql_start: Start,
+    fill: Fill,
+    topic: str,
+    trial: SQLTrial,
 ) -> None:
     produced = fill(topic, 200)
-    told = {"point": point, "after": 60, "do": "stop"}
-    zombie = sql_start(topic, told, readers=1, batch_size=40)
+    stop = {"point": point, "after": 60, "do": "stop"}
+    zombie = sql_start(topic, kind | stop, readers=1, batch_size=40)
     zombie.wait_until_stopped(point)
 
     owner = sql_start(topic, readers=1)
@@ -139,21 +160,24 @@ def test_a_zombie_is_fenced_doubles_nothing_and_lives_on(
 
 
 @pytest.mark.requirement("S3-06", "S3-07", "N2", "N14")
-@pytest.mark.parametrize(("trial", "point", "before", "after"), LANE_KILLS, indirect=["trial"])
+@pytest.mark.parametrize(
+    ("trial", "point", "before", "after", "kind"), LANE_KILLS, indirect=["trial"]
+)
 def test_after_a_kill_of_lanes_each_message_is_there_once_and_its_key_in_order(
     point: str,
     before: int,
     after: int,
+    kind: dict[str, object],
     sql_start: Start,
     fill: Fill,
     topic: str,
     trial: SQLTrial,
 ) -> None:
     produced = fill(topic, COUNT)
-    told = {"point": point, "after": 120, "do": "kill"}
-    sql_start(topic, told, lanes=before, batch_size=20, readers=1).wait_until_killed()
+    kill = {"point": point, "after": 120, "do": "kill"}
+    sql_start(topic, kind | kill, lanes=before, batch_size=20, readers=1).wait_until_killed()
 
-    second = sql_start(topic, lanes=after, readers=1)
+    second = sql_start(topic, kind, lanes=after, readers=1)
     trial.wait_until_done(produced)
     second.stop()
 

@@ -21,7 +21,7 @@ PROGRAMS = Path(__file__).with_name("workers")
 class Worker:
     """One process that runs ``workers/ledger.py``; see there for what it can be told.
 
-    Told ``asyncio`` ("pymongo" or "motor": the driver), it runs ``async_ledger.py``.
+    Told ``asyncio`` ("pymongo", "motor" or "sqlalchemy": the driver), it runs ``async_ledger.py``.
     """
 
     def __init__(self, log: Path, **told: Any) -> None:

@@ -1,4 +1,8 @@
-"""The same as ``ledger.py``, on an event loop: an ``AsyncConsumer`` and an ``AsyncMongoStore``."""
+"""The same as ``ledger.py``, on an event loop: an ``AsyncConsumer``, and a store of asyncio.
+
+The points of SQL stores are those that ``ledger.py`` has made: their transactions are run by the
+store for threads, in a greenlet.
+"""
 
 from __future__ import annotations
 
@@ -13,10 +17,14 @@ from typing import Any
 import ledger
 from ledger import TOLD, Said, asked, at, say
 from motor.motor_asyncio import AsyncIOMotorClient
+from sql_trial import EFFECTS
+from sqlalchemy import insert, make_url
 
 from eoconsumer import AsyncConsumer, Message, RetryPolicy
 from eoconsumer.core.positions import Claims, Start
 from eoconsumer.message import TopicPartition
+from eoconsumer.protocols import AsyncStore
+from eoconsumer.stores import open_async_store
 from eoconsumer.stores.mongo import AsyncMongoStore
 from eoconsumer.stores.mongo.session import AsyncMongoSession
 from eoconsumer.stores.mongo.transaction import AsyncMongoTransaction
@@ -76,7 +84,10 @@ class Ledger(AsyncConsumer):
             "handled_at": time.monotonic_ns(),
             "by": os.getpid(),
         }
-        await self.store.database["effects"].insert_one(effect, session=session)  # type: ignore[attr-defined]  # it is an AsyncMongoStore
+        if isinstance(self.store, AsyncMongoStore):
+            await self.store.database["effects"].insert_one(effect, session=session)
+        else:
+            await session.execute(insert(EFFECTS), effect)
         at("written")
         await asyncio.sleep(TOLD.get("slow", 0))
 
@@ -91,12 +102,16 @@ class Ledger(AsyncConsumer):
         say("revoked", partitions=[key.partition for key in partitions])
 
 
-def opened() -> AsyncMongoStore:
-    url = TOLD["store"]
-    if TOLD["asyncio"] == "motor":
+def opened() -> AsyncStore[Any]:
+    url, how = TOLD["store"], TOLD["asyncio"]
+    if how == "motor":
         client: Any = AsyncIOMotorClient(url)
         return Claiming(client, client.get_default_database().name)
-    return Claiming.connect(url)
+    if how == "pymongo":
+        return Claiming.connect(url)
+    named = make_url(url)  # with the driver for threads
+    named = named.set(drivername=named.get_backend_name())
+    return open_async_store(named.render_as_string(hide_password=False))
 
 
 async def main() -> None:
