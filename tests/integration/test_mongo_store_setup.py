@@ -9,6 +9,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
+import trustme
 from mongo_stores import ORDERS, fresh_store, owner, step
 from pymongo import MongoClient
 
@@ -114,6 +115,7 @@ def test_an_old_server_is_refused(
         ("mongodb://127.0.0.1/sh$op", "cannot be used"),
         (f"mongodb://user:{SECRET}/slash@127.0.0.1/shop", "percent-encoded"),
         (f"mongodb://user:{SECRET}@x@127.0.0.1/shop", "percent-encoded"),
+        (f"mongodb://user:x?{SECRET}=y@127.0.0.1/shop", "percent-encoded"),
         (f"mongodb://user:{SECRET}:y@127.0.0.1:port/shop", "percent-encoded"),
     ],
 )
@@ -127,6 +129,15 @@ def test_a_url_that_cannot_be_used_is_refused_without_a_word_of_its_password(
     assert SECRET not in str(refused.value)
     assert refused.value.__cause__ is None
     assert refused.value.__suppress_context__
+
+
+@pytest.mark.parametrize("option", ["tls=yes", "tlsss=true", "tlsCAFile=/nowhere.pem"])
+def test_an_option_that_the_driver_does_not_take_is_refused_by_its_name(option: str) -> None:
+    with pytest.raises(ConfigurationError) as refused:
+        MongoStore.connect(f"mongodb://user:{SECRET}@127.0.0.1/shop?replicaSet=rs0&{option}")
+
+    assert f"does not take {option.partition('=')[0]} as given" in str(refused.value)
+    assert SECRET not in str(refused.value)
 
 
 def test_no_password_is_shown_by_a_store_or_by_its_errors(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -210,6 +221,55 @@ def test_an_arbiter_beside_two_data_nodes_is_refused_with_the_reason() -> None:
 
     assert "arbiter and only 2 data nodes" in said
     assert "third data node" in said
+
+
+class TlsNode(MongoNode):
+    """A mongod with a certificate of ``authority`` for ``name``; it takes plain text as well."""
+
+    def __init__(self, authority: trustme.CA, name: str) -> None:
+        super().__init__()
+        self._certificate, self._authority = authority.issue_cert(name), authority
+
+    def command(self) -> list[str]:
+        own, trusted = self.folder / "own.pem", self.folder / "trusted.pem"
+        self._certificate.private_key_and_cert_chain_pem.write_to_path(str(own))
+        self._authority.cert_pem.write_to_path(str(trusted))
+        tls = ["--tlsMode", "preferTLS", "--tlsAllowConnectionsWithoutCertificates"]
+        files = ["--tlsCertificateKeyFile", str(own), "--tlsCAFile", str(trusted)]
+        return [*super().command(), *tls, *files]
+
+
+@pytest.mark.slow
+def test_a_certificate_is_looked_at_and_what_is_wrong_with_it_is_told(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(deployment, "SERVER_SECONDS", 2.0)
+    ours, other = trustme.CA(), trustme.CA()
+    ours.cert_pem.write_to_path(str(tmp_path / "ours.pem"))
+    other.cert_pem.write_to_path(str(tmp_path / "other.pem"))
+    with TlsNode(ours, "127.0.0.1") as node, MongoClient[dict[str, Any]](node.url) as client:
+        member = {"_id": 0, "host": f"127.0.0.1:{node.port}"}
+        client.admin.command("replSetInitiate", {"_id": REPLICA_SET, "members": [member]})
+        wait_for_primary(client)
+        client.admin.command("setParameter", 1, tlsMode="requireTLS")
+        url = f"mongodb://127.0.0.1:{node.port}/shop?replicaSet={REPLICA_SET}"
+
+        store = MongoStore.connect(f"{url}&tls=true&tlsCAFile={tmp_path}/ours.pem")
+        store.setup()
+        store.close()
+        strange = refusal(f"{url}&tls=true&tlsCAFile={tmp_path}/other.pem")
+        plain = refusal(url)
+    with TlsNode(ours, "db.example") as node:
+        elsewhere = refusal(
+            f"mongodb://127.0.0.1:{node.port}/shop?tls=true&tlsCAFile={tmp_path}/ours.pem"
+        )
+
+    assert "self-signed certificate" in strange
+    assert "not valid for '127.0.0.1'" in elsewhere
+    assert "connection closed" in plain
+    for said in (strange, elsewhere, plain):
+        assert "TLS" in said
+        assert "Topology" not in said
 
 
 class GuardedNode(MongoNode):

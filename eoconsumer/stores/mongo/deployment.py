@@ -222,5 +222,6 @@ class Deployment:
             )
         return ConfigurationError(
             f"No MongoDB server answered at {places} within {SERVER_SECONDS:g} s; nothing was "
-            f"consumed. Check the URL, the network, and that mongod runs. {summary(error)}"
+            "consumed. Check the URL, TLS in it, the network, and that mongod runs. "
+            f"{summary(error)}"
         )

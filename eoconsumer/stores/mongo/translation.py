@@ -6,6 +6,7 @@ Decided by the labels that server and driver attach, found through the chain of 
 from __future__ import annotations
 
 import inspect
+import re
 from collections.abc import Iterator, Sized
 from contextlib import contextmanager
 from traceback import walk_tb
@@ -44,6 +45,7 @@ INTERRUPTED = 11601
 TRY_AGAIN = {6, 7, 24, 64, 89, 91, WRITE_CONFLICT, 134, 189, 262, 9001, 10107, 13435, 13436}
 TRY_AGAIN |= {11600, INTERRUPTED, 11602}
 
+_SETTINGS = re.compile(r" \(configured timeouts: [^)]*\)")
 
 # The methods that send one operation for each of many, and the argument that has these.
 _MANY = {
@@ -64,12 +66,13 @@ def is_conflict(error: BaseException) -> bool:
 
 
 def summary(error: BaseException) -> str:
-    """Return what ``error`` says, without the server's reply that pymongo appends."""
+    """Return what ``error`` says, without the server's reply and the state that pymongo appends."""
     if isinstance(error, OperationFailure) and error.details:
         text = error.details.get("errmsg") or str(error)
         name = error.details.get("codeName", type(error).__name__)
         return f"{name} ({error.code}): {text}"[:500]
-    return f"{type(error).__name__}: {error}"[:500]
+    text = _SETTINGS.sub("", str(error).partition(", Timeout: ")[0])
+    return f"{type(error).__name__}: {text}"[:500]
 
 
 def transient(error: BaseException) -> TransientStoreError:

@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 from typing import Any, TypeVar
-from urllib.parse import parse_qsl
+from urllib.parse import parse_qsl, urlencode
 
 from pymongo.errors import PyMongoError
+from pymongo.uri_parser import split_options
 
 from eoconsumer.errors import ConfigurationError
 
@@ -27,12 +28,22 @@ def client_of(kind: type[C], url: str) -> tuple[C, str]:
 
     Raises ``ConfigurationError`` for a URL that cannot be used.
     """
-    given = {name.lower() for name, _ in parse_qsl(url.partition("?")[2])}
+    asked = parse_qsl(url.partition("?")[2], keep_blank_values=True)
+    # The driver would only warn: with tls=yes it would go on without TLS.
+    wrong = [name for name, value in asked if not _is_taken(name, value)]
+    # Behind a "?" and before an "@" may be a password that was not escaped.
+    if wrong and "@" not in url.partition("?")[2]:
+        raise ConfigurationError(
+            f"The MongoDB URL cannot be used: MongoDB's driver does not take {', '.join(wrong)} as "
+            "given there. Nothing was consumed. Look for a slip in the name or the value; a file "
+            "has to be readable."
+        )
+    given = {name.lower() for name, _ in asked}
     options: dict[str, Any] = {k: v for k, v in NOTICE.items() if k.lower() not in given}
     options |= {"connect": False, "retryWrites": True, "retryReads": True}
     try:
         client: Any = kind(url, **options)  # type: ignore[call-arg]  # every driver takes these
-    except (PyMongoError, ValueError, TypeError) as error:
+    except (PyMongoError, ValueError, TypeError, OSError) as error:
         # What the driver says may quote a password that was not escaped.
         said = "user and password must be percent-encoded" if "@" in url else error
         raise ConfigurationError(
@@ -44,3 +55,11 @@ def client_of(kind: type[C], url: str) -> tuple[C, str]:
         raise ConfigurationError(
             f"The MongoDB URL names no database; nothing was consumed. {FORM}"
         ) from None
+
+
+def _is_taken(name: str, value: str) -> bool:
+    try:
+        split_options(urlencode({name: value}))
+    except (PyMongoError, ValueError, TypeError, OSError):
+        return False
+    return True
