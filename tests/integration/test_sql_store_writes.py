@@ -114,6 +114,29 @@ def test_outside_of_a_transaction_all_before_a_refused_write_stay(table: FreshSt
         assert sorted(connection.scalars(select(moves.c.number))) == [0, 1, 2]
 
 
+@pytest.mark.parametrize("many", [5, 100])
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_value_that_no_driver_can_send_is_told_like_one_that_the_database_refuses(
+    table: FreshStore, many: int, inside: bool
+) -> None:
+    session, _ = owner(table)
+    surrogate = "\ud800"  # json.loads gives such text for some payloads
+    writes = [(ADD, {"number": n, "item": surrogate if n == 3 else "tea"}) for n in range(many)]
+
+    with pytest.raises(WriteFailed) as failed:
+        if inside:
+            with session.transaction() as transaction:
+                transaction.write(writes)
+        else:
+            session.write(writes)
+
+    assert failed.value.index == 3
+    assert isinstance(failed.value.__cause__, UnicodeEncodeError)
+    with table.engine.connect() as connection:
+        found = sorted(connection.scalars(select(moves.c.number)))
+    assert found == ([] if inside else [0, 1, 2])
+
+
 def test_equal_statements_that_follow_one_another_are_sent_together() -> None:
     writes = [(insert(moves), {"number": n}) for n in range(3)]
     other = [(insert(moves), {"number": 3, "item": "x"}), (delete(moves), {})]

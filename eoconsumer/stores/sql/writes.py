@@ -7,7 +7,7 @@ from collections.abc import Sequence
 from sqlalchemy import Connection
 from sqlalchemy.exc import SQLAlchemyError
 
-from eoconsumer.errors import WriteFailed
+from eoconsumer.errors import EOConsumerError, WriteFailed
 from eoconsumer.stores.sql.connection import ReaderConnection
 from eoconsumer.stores.sql.groups import Group, Write, before, grouped, one_by_one
 from eoconsumer.stores.sql.translation import Kind, kind_of, transient
@@ -48,7 +48,9 @@ def _send(
         for group in groups:
             group.send(connection)
             sent += group.size
-    except SQLAlchemyError as error:
+    except EOConsumerError:
+        raise
+    except Exception as error:  # drivers let out what they cannot send: UnicodeEncodeError, ...
         if kind_of(error) is not Kind.DATA:
             raise transient(error) from error
         doomed, reader.guard.watching = reader.guard.watching, False
@@ -81,7 +83,7 @@ def _culprit(connection: Connection, groups: Sequence[Group], sent: int) -> int 
         for group in rest:
             try:
                 group.send(connection)
-            except SQLAlchemyError as error:
+            except Exception as error:
                 return index if kind_of(error) is Kind.DATA else None
             index += 1
     except SQLAlchemyError:  # it was not the data alone
