@@ -191,9 +191,10 @@ class StoreSession(Scope[S_co], Protocol[S_co]):
         """
 
     def flush(self) -> None:
-        """Write what a handler left unwritten in ``session``, outside of a transaction.
+        """Write what a handler left unwritten in ``session``, that of the open transaction if any.
 
-        Called after each message (in form "batch" after each run), before it counts as handled.
+        Called after each run, and outside of a transaction after each message (in form "batch"
+        after each run), before it counts as handled.
         Raises what the database or its driver says, as the handler itself would. Nothing to do
         where a session writes at once.
         """

@@ -51,10 +51,10 @@ class Work:
     ) -> None:
         """Give the live messages of ``run`` to their handler.
 
-        Outside of a transaction (not ``inside``) what each leaves in its session is written after
-        it. ``until`` is the monotonic time at which the open transaction has lived too long; None
-        outside a transaction. Raises ``RunFailed``, ``OutOfTime``, ``HandlerMisuse`` or, in a
-        transaction, ``TransientStoreError``.
+        What they leave in their session is written behind them; outside of a transaction (not
+        ``inside``) behind each of them. ``until`` is the monotonic time at which the open
+        transaction has lived too long; None outside a transaction. Raises ``RunFailed``,
+        ``OutOfTime``, ``HandlerMisuse`` or, in a transaction, ``TransientStoreError``.
         """
         messages = run.live
         if not messages:
@@ -67,22 +67,23 @@ class Work:
         if route.form == "batch":
             call = partial(call_handler, list(messages), session)
             self._stage(run, messages, call, until, attempt)
-            in_time(until)
-            return
-        if self._watch.tracing:
+        elif self._watch.tracing:
             for message in messages:
                 call = partial(call_handler, message, session)
                 self._stage(run, [message], call, until, attempt, one_by_one=True)
                 in_time(until)
-            return
-        for message in messages:
-            try:
-                call_handler(message, session)
-            except Exception as error:
-                failure = self._failure(run, message.offset, error, until)
-                raise failure from failure.__cause__
-            if until is not None and time.monotonic() > until:
-                in_time(until)
+        else:
+            for message in messages:
+                try:
+                    call_handler(message, session)
+                except Exception as error:
+                    failure = self._failure(run, message.offset, error, until)
+                    raise failure from failure.__cause__
+                if until is not None and time.monotonic() > until:
+                    in_time(until)
+        if inside:
+            self._flush(run, until)
+        in_time(until)
 
     def write(self, scope: Scope[Any], *, inside: bool, until: float | None) -> int:
         """Send the recorded writes in one go; return how many there were.
@@ -129,6 +130,14 @@ class Work:
         self._hook("on_revoked", self._user.on_revoked, keys)
 
     # --- inside -----------------------------------------------------------------------------
+
+    def _flush(self, run: Run, until: float | None) -> None:
+        """Write what handlers left in the transaction's session while it is known of which run."""
+        try:
+            self._store.flush()
+        except Exception as error:
+            failure = self._failure(run, None, error, until, before="perhaps")
+            raise failure from failure.__cause__
 
     def _flushing(self, call: Callable[..., object]) -> Callable[[Any, Any], object]:
         """Let a handler write all that it has before its message counts as handled.

@@ -67,6 +67,8 @@ class AsyncWork:
                     raise failure from failure.__cause__
                 if until is not None and time.monotonic() > until:
                     in_time(until)
+        if inside:
+            await self._flush(run, until)
 
     async def write(self, scope: AsyncScope[Any], *, inside: bool, until: float | None) -> int:
         """Send the recorded writes in one go; see ``Work.write``."""
@@ -110,6 +112,14 @@ class AsyncWork:
         await self._hook("on_revoked", self._user.on_revoked, keys)
 
     # --- inside -----------------------------------------------------------------------------
+
+    async def _flush(self, run: Run, until: float | None) -> None:
+        """Write what handlers left in the transaction's session; see ``Work``."""
+        try:
+            await self._store.flush()
+        except Exception as error:
+            failure = await self._failure(run, None, error, until, before="perhaps")
+            raise failure from failure.__cause__
 
     def _flushing(
         self, call: Callable[..., Awaitable[object]]

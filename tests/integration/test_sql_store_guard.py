@@ -162,7 +162,10 @@ def test_objects_that_the_handler_added_are_written_with_the_position(
 def test_objects_that_cannot_be_written_stop_the_batch(sql_store: FreshStore) -> None:
     session, rows = owner(sql_store)
 
-    with pytest.raises(StoreError, match=r"session.flush"), session.transaction() as transaction:
+    with (
+        pytest.raises(StoreError, match=r"left in the session"),
+        session.transaction() as transaction,
+    ):
         transaction.session.add(Line(text=None))
         transaction.advance([step(rows)])
 

@@ -49,6 +49,14 @@ def test_a_store_names_its_database_and_no_password() -> None:
     assert store.engine.url.drivername == "postgresql+psycopg"
 
 
+def test_an_engine_that_translates_schemas_is_refused() -> None:
+    engine = create_engine("sqlite:///shop.db")
+    tenants = engine.execution_options(schema_translate_map={None: "tenant"})
+
+    with pytest.raises(ConfigurationError, match="search_path"):
+        SQLStore(tenants)
+
+
 NOBODY = [
     "postgresql://u:canary@127.0.0.1:1/shop",
     "postgresql://u:canary@nowhere.invalid/shop",

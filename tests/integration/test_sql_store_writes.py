@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Sequence
+from contextlib import nullcontext
 from datetime import datetime
 from typing import Any
 
@@ -123,18 +124,28 @@ def test_a_value_that_no_driver_can_send_is_told_like_one_that_the_database_refu
     surrogate = "\ud800"  # json.loads gives such text for some payloads
     writes = [(ADD, {"number": n, "item": surrogate if n == 3 else "tea"}) for n in range(many)]
 
-    with pytest.raises(WriteFailed) as failed:
-        if inside:
-            with session.transaction() as transaction:
-                transaction.write(writes)
-        else:
-            session.write(writes)
+    with (
+        pytest.raises(WriteFailed) as failed,
+        session.transaction() if inside else nullcontext(session) as scope,
+    ):
+        scope.write(writes)
 
     assert failed.value.index == 3
     assert isinstance(failed.value.__cause__, UnicodeEncodeError)
     with table.engine.connect() as connection:
         found = sorted(connection.scalars(select(moves.c.number)))
     assert found == ([] if inside else [0, 1, 2])
+
+
+def test_a_statement_that_names_other_schemas_by_its_options_goes_where_it_says(
+    table: FreshStore,
+) -> None:
+    elsewhere = ADD.execution_options(schema_translate_map={None: "nowhere"})
+
+    with pytest.raises(WriteFailed) as failed:
+        written(table, [(elsewhere, {"number": n, "item": "tea"}) for n in range(3)])
+
+    assert "nowhere" in str(failed.value.__cause__)
 
 
 def test_equal_statements_that_follow_one_another_are_sent_together() -> None:

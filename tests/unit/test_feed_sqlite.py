@@ -7,7 +7,7 @@ from pathlib import Path
 from typing import Any
 
 import pytest
-from sqlalchemy import text
+from sqlalchemy import select, text
 from sqlalchemy.ext.asyncio import AsyncSession
 from sqlalchemy.orm import DeclarativeBase, Mapped, Session, mapped_column
 
@@ -85,19 +85,33 @@ class Adding(Ledger):
         _ = 1 // int(message.value)
 
 
-OUTSIDE = pytest.mark.parametrize("mode", ["at_least_once", "at_most_once"])
+MODES = ["exactly_once", "at_least_once", "at_most_once"]
+OUTSIDE = pytest.mark.parametrize("mode", MODES[1:])
+EVERYWHERE = pytest.mark.parametrize("mode", MODES)
 
 
-@OUTSIDE
+@EVERYWHERE
 @pytest.mark.requirement("S3-20")
-def test_outside_of_a_transaction_an_object_that_is_refused_is_blamed_on_its_message(
-    store: SQLStore, mode: Mode
-) -> None:
+def test_an_object_that_is_refused_is_blamed_on_its_message(store: SQLStore, mode: Mode) -> None:
     values = [b"1", b"2", b"2", b"3"]
 
     fed = feed(Adding("unused:9092", store, mode=mode, on_poison="skip"), values)
 
     assert [failed.message.offset for failed in fed.skipped] == [2]
+    assert ledger(store) == [1, 2, 3]
+
+
+def test_an_object_that_is_refused_in_a_later_handler_is_blamed_on_its_own_message(
+    store: SQLStore,
+) -> None:
+    class Looking(Ledger):
+        def handle(self, message: Message[bytes], session: Session) -> None:
+            session.scalars(select(Row)).all()  # writes what the handlers before it have added
+            session.add(Row(n=int(message.value)))
+
+    fed = feed(Looking("unused:9092", store, on_poison="skip"), [b"1", b"1", b"2", b"3"])
+
+    assert [failed.message.offset for failed in fed.skipped] == [1]
     assert ledger(store) == [1, 2, 3]
 
 
@@ -124,7 +138,7 @@ def test_a_redriven_letter_of_at_most_once_has_its_objects_written(store: SQLSto
     assert ledger(store) == [7]
 
 
-@OUTSIDE
+@EVERYWHERE
 def test_on_an_event_loop_an_object_that_is_refused_is_blamed_on_its_message_too(
     store: SQLStore, mode: Mode
 ) -> None:

@@ -38,9 +38,9 @@ class Plain(NamedTuple):
 def plain_text(statement: Executable, row: Mapping[str, Any], dialect: Dialect) -> Plain | None:
     """Return ``statement`` for rows like ``row``; None where SQLAlchemy has more to do.
 
-    That is: defaults of columns, values in the statement, types that convert, lists.
+    That is: defaults of columns, values in the statement, types that convert, lists, options.
     """
-    if not isinstance(statement, Insert | Update | Delete):
+    if not isinstance(statement, Insert | Update | Delete) or statement.get_execution_options():
         return None
     return _plain(statement, frozenset(row), dialect)
 

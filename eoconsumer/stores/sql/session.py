@@ -129,8 +129,11 @@ class SQLSession:
         return trouble or error
 
     def flush(self) -> None:
-        """Write what the handler left in the session outside of a transaction."""
-        self.connection.flush()
+        """Write what the handler left in the session, that of the open transaction if there is."""
+        if self._transaction is not None and self.connection.guard.watching:
+            self._transaction.flush()
+        else:
+            self.connection.flush()
 
     def buffer(self) -> Buffer:
         """Return an empty buffer for what handlers return."""

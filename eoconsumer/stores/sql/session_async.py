@@ -94,7 +94,7 @@ class AsyncSQLSession(AsyncSQLScope):
         return await greenlet_spawn(self._blocking.translate, error)
 
     async def flush(self) -> None:
-        """Write what the handler left in the session outside of a transaction."""
+        """Write what the handler left in the session, that of the open transaction if there is."""
         await greenlet_spawn(self._blocking.flush)
 
     def buffer(self) -> Buffer:

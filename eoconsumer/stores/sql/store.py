@@ -51,13 +51,20 @@ class SQLStore:
         """Use a ready ``engine``, which stays the caller's to dispose.
 
         Each reader takes one connection out of its pool for as long as it runs. Raises
-        ``ConfigurationError`` for another kind of database.
+        ``ConfigurationError`` for another kind of database, and for an engine with a
+        ``schema_translate_map``: SQL as text, of which the store has some, does not heed it.
         """
         kind = DATABASES.get(engine.dialect.name)
         if kind is None:
             raise ConfigurationError(
                 f"{engine.dialect.name} is not known here; nothing was consumed. "
                 f"Known are: {', '.join(DATABASES)}."
+            )
+        if engine.get_execution_options().get("schema_translate_map"):
+            raise ConfigurationError(
+                "The engine has a schema_translate_map, which SQL as text does not heed; nothing was "
+                "consumed. Give that option to single statements, or choose the schema for the "
+                'connection: connect_args={"options": "-c search_path=tenant"} on PostgreSQL.'
             )
         self.engine = engine
         self._database = kind()

@@ -43,6 +43,13 @@ class SQLTransaction(CommitsOnLeaving):
         """The session of SQLAlchemy, on the connection on which the transaction is open."""
         return self._session
 
+    def flush(self) -> None:
+        """Write what the handler left in the session, behind a look at what went wrong in it."""
+        guard = self._connection.guard
+        guard.check()
+        self._session.flush()
+        guard.check()
+
     def write(self, statements: Sequence[Write]) -> None:
         """Send writes; see the protocol."""
         self._flush()
@@ -123,15 +130,8 @@ class SQLTransaction(CommitsOnLeaving):
         self._done = True
 
     def _flush(self) -> None:
-        """Write what the handler left in the session, behind a look at what went wrong in it."""
-        guard = self._connection.guard
-        guard.check()
-        with translated(
-            "write what the handler left in the session (session.flush() there tells "
-            "which message it was)"
-        ):
-            self._session.flush()
-        guard.check()
+        with translated("write what the handler left in the session"):
+            self.flush()
 
     def _leave(self) -> None:
         self._open = False
