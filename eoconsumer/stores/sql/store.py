@@ -62,8 +62,8 @@ class SQLStore:
             )
         if engine.get_execution_options().get("schema_translate_map"):
             raise ConfigurationError(
-                "The engine has a schema_translate_map, which SQL as text does not heed; nothing was "
-                "consumed. Give that option to single statements, or choose the schema for the "
+                "The engine has a schema_translate_map, which SQL as text does not heed; nothing "
+                "was consumed. Give that option to single statements, or choose the schema for the "
                 'connection: connect_args={"options": "-c search_path=tenant"} on PostgreSQL.'
             )
         self.engine = engine
@@ -132,7 +132,8 @@ class SQLStore:
 
     def roles(self) -> str:
         """Return statements that make a user who may do what the store does, and no more."""
-        return self._database.roles(self.engine.url.database or "")
+        quote = self.engine.dialect.identifier_preparer.quote
+        return self._database.roles(quote(self.engine.url.database or ""))
 
     def open(self, group: str, owner: str) -> SQLSession:
         """Open a session for one reader; ``owner`` is unique among all readers, ever."""
