@@ -110,6 +110,10 @@ class Routes:
         """Add ``route``; raises ``ConfigurationError`` where a topic has a handler already."""
         taken = {topic for known in self.routes for topic in known.topics}
         for topic in route.topics:
+            if not isinstance(topic, str) or not topic:
+                raise ConfigurationError(
+                    f"{topic!r} is no name of a topic; nothing was consumed. Give a string."
+                )
             if topic in taken:
                 raise ConfigurationError(
                     f"The topic {topic!r} has a handler already; nothing was consumed. One "

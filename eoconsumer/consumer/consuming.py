@@ -147,6 +147,11 @@ class Consuming(Generic[T]):
             raise ConfigurationError(
                 f"form={form!r} is unknown; nothing was consumed. Use {list(FORMS.values())}."
             )
+        if any(callable(topic) for topic in topics):
+            raise ConfigurationError(
+                "@consumer.on has no parentheses; nothing was consumed. Write @consumer.on(topic), "
+                "or @consumer.on() for the topics of the consumer."
+            )
         names = topics or names_of(self.topics)
         if not names:
             raise ConfigurationError(

@@ -26,6 +26,8 @@ _CONSUMER_ONLY = re.compile(
     r"|max\.poll|session|heartbeat|check\.crcs)|(?<!^oauth)_cb$|^on_commit$"
 )
 
+_LOGIN = re.compile(r"[^\s,'\[]+@")
+
 
 def admin(
     settings: Mapping[str, Any], heard: Callable[[KafkaError], None] = lambda _: None
@@ -64,7 +66,8 @@ def topics_exist(settings: Mapping[str, Any], wanted: Sequence[str]) -> None:
     missing = [t for t in wanted if not t.startswith("^") and t not in found]
     if not missing:
         return
-    names, servers = ", ".join(repr(name) for name in missing), settings["bootstrap.servers"]
+    names = ", ".join(repr(name) for name in missing)
+    servers = _without_login(settings["bootstrap.servers"])
     if _hidden(admin(settings), missing):
         raise ConfigurationError(
             f"The user of Kafka may not see the topic {names} on {servers}. Nothing was consumed. "
@@ -92,15 +95,16 @@ def _listed(
         except KafkaException as error:
             client.poll(0.1)
             told = _most_telling(complaints) or error.args[0]
-            servers = settings["bootstrap.servers"]
+            said = _without_login(told.str())
+            servers = _without_login(settings["bootstrap.servers"])
             if told.code() in _REFUSALS:
                 raise ConfigurationError(
-                    f"TLS or the login failed at {servers} ({told.str()}). Nothing was consumed. "
+                    f"TLS or the login failed at {servers} ({said}). Nothing was consumed. "
                     "Check security.protocol, sasl.* and ssl.* in kafka=."
                 ) from error
             if time.monotonic() >= until:
                 raise ConfigurationError(
-                    f"No broker answered at {servers} within {seconds:g} s ({told.str()}). Nothing "
+                    f"No broker answered at {servers} within {seconds:g} s ({said}). Nothing "
                     "was consumed. Check the address, that the broker runs, and TLS and SASL in "
                     "kafka=."
                 ) from error
@@ -112,6 +116,11 @@ def _most_telling(complaints: Iterable[KafkaError]) -> KafkaError | None:
     """Return a refusal before what may pass, and that before "all brokers are down"."""
     told = [each for each in complaints if each.code() != KafkaError._ALL_BROKERS_DOWN]
     return next((each for each in told if each.code() in _REFUSALS), told[-1] if told else None)
+
+
+def _without_login(text: str) -> str:
+    """Return ``text`` without what stands before an "@": where some put user and password."""
+    return _LOGIN.sub("***@", text)
 
 
 def _hidden(client: AdminClient, names: Sequence[str]) -> bool:

@@ -9,7 +9,8 @@ from typing import Any
 import pytest
 from mongo_stores import fresh_store
 
-from eoconsumer.core.letters import DeadLetter
+from eoconsumer.core.letters import EVERY_LETTER, DeadLetter
+from eoconsumer.errors import HandlerFailed
 from eoconsumer.message import Message, Record
 from eoconsumer.servers import MongoReplicaSet
 from eoconsumer.stores.mongo import MongoStore
@@ -58,6 +59,26 @@ def test_what_is_none_stays_none_and_what_is_empty_stays_empty(store: MongoStore
     letter = buried(store, Record("orders", 0, 1, payload=None, key_bytes=b""), raised(""))
 
     assert (letter["value"], letter["key"], letter["timestamp"]) == (None, "", None)
+
+
+def test_a_value_of_fifteen_megabytes_is_stored_and_can_be_read_back(store: MongoStore) -> None:
+    value = b"\xfe" * 15_000_000
+
+    buried(store, Record("orders", 0, 1, value, b"key"), raised("too much"))
+
+    [letter] = store.letters(EVERY_LETTER, None, 10)
+    assert (letter.record.value(), letter.record.key()) == (value, b"key")
+
+
+def test_a_message_that_no_document_can_hold_is_not_buried_and_told_at_once(
+    store: MongoStore,
+) -> None:
+    with pytest.raises(HandlerFailed, match="too large for a dead letter") as failed:
+        buried(store, Record("orders", 0, 1, b"x" * 17_000_000), raised("too much"))
+
+    assert "orders[0]@1" in str(failed.value)
+    assert str(failed.value.__cause__) == "too much"
+    assert store.letters(EVERY_LETTER, None, 10) == []
 
 
 @pytest.mark.parametrize("text", ["\udc80 lone", "nul \x00", "$where", "😀", "x" * 20_000_000])

@@ -40,6 +40,21 @@ def test_an_async_method_is_refused() -> None:
         Ledger("localhost:9092", MemoryStore())
 
 
+@pytest.mark.parametrize("topic", [5, "", None])
+def test_a_topic_without_a_name_is_refused(topic: Any) -> None:
+    consumer = Consumer("localhost:9092", MemoryStore(), group="ledger", topics=[topic])
+    with pytest.raises(ConfigurationError, match="is no name of a topic"):
+        consumer.on()(print)
+
+
+def test_a_decorator_without_parentheses_is_refused() -> None:
+    consumer: Any = Consumer("localhost:9092", MemoryStore(), group="ledger", topics=["moves"])
+    with pytest.raises(ConfigurationError, match="no parentheses"):
+
+        @consumer.on
+        def handle(message: Any, session: Any) -> None: ...
+
+
 def test_a_url_is_no_store() -> None:
     with pytest.raises(ConfigurationError, match=r"is a str, not a store.*MongoStore.connect"):
         Consumer("localhost:9092", "mongodb://localhost/shop", group="g")  # type: ignore[arg-type]  # the mistake

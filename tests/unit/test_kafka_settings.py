@@ -140,6 +140,13 @@ def test_where_no_broker_answers_it_is_said_at_which_address() -> None:
     assert "Check the address" in str(no.value)
 
 
+@pytest.mark.parametrize("servers", ["me:geheim@127.0.0.1:1", "a:1,me:geheim@127.0.0.1:1"])
+def test_no_login_is_quoted_where_no_broker_answers(servers: str) -> None:
+    with pytest.raises(ConfigurationError, match=r"\*\*\*@127") as no:
+        topics({"bootstrap.servers": servers}, seconds=0.2)
+    assert "geheim" not in str(no.value)
+
+
 def test_the_check_at_the_start_uses_the_callback_that_gets_a_token() -> None:
     asked: list[str] = []
 

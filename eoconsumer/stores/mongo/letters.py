@@ -12,16 +12,18 @@ from bson.int64 import Int64
 from bson.objectid import ObjectId
 
 from eoconsumer.core.letters import DeadLetter, Failure, Letter, Selection
-from eoconsumer.errors import LetterGone
+from eoconsumer.errors import HandlerFailed, LetterGone, StoreError
 from eoconsumer.message import Record
 from eoconsumer.redact import redact_url
 from eoconsumer.stores.mongo.concerns import READ_SECONDS, Document
 from eoconsumer.stores.mongo.driver import AnyCollection, OwnSession
-from eoconsumer.stores.mongo.translation import translated
+from eoconsumer.stores.mongo.translation import is_too_large, translated
 from eoconsumer.stores.twins import answer
 
 #: A document holds 16 MB; the message must fit beside its error.
 MOST_TEXT = 100_000
+#: A value beyond this is stored as it is, which takes three quarters of the room.
+MOST_BASE64 = 8 * 1024 * 1024
 #: The order of letters, and the index that has it.
 PLACE = ("group", "topic", "partition", "offset", "_id")
 
@@ -50,10 +52,20 @@ class Letters:
             return [_letter(found) for found in await answer(cursor.to_list())]
 
     async def add(self, group: str, letters: Sequence[DeadLetter], session: OwnSession) -> None:
-        """Write ``letters``."""
+        """Write ``letters``; raises ``HandlerFailed`` for one that no document can hold."""
         documents = [_document(group, letter) for letter in letters]
-        with translated("write dead letters"):
-            await answer(self.collection.insert_many(documents, session=session))
+        try:
+            with translated("write dead letters"):
+                await answer(self.collection.insert_many(documents, session=session))
+        except StoreError as error:
+            if not is_too_large(error):
+                raise
+            largest = max(letters, key=lambda letter: len(letter.message.raw_value or b""))
+            raise HandlerFailed(
+                f"{largest.message!r} failed for good, and is too large for a dead letter: a "
+                "document of MongoDB holds 16 MB. It was not buried, and its offset was not "
+                'committed. Mend the handler or the message, or set on_poison="skip".'
+            ) from largest.error
 
     async def remove(self, letter: Letter, session: OwnSession) -> None:
         """Remove ``letter``; raises ``LetterGone``, or meets a write conflict."""
@@ -92,7 +104,7 @@ def _document(group: str, letter: DeadLetter) -> Document:
         "offset": Int64(message.offset),
         "timestamp": None if timestamp is None else Int64(timestamp),
         "key": base64(message.raw_key),
-        "value": base64(message.raw_value),
+        "value": _value(message.raw_value),
         "headers": [[_text(name), base64(value)] for name, value in message.headers],
         "error": _failure(letter.error),
         "attempts": letter.attempts,
@@ -149,8 +161,12 @@ def _failure(error: BaseException) -> Document:
     }
 
 
-def _bytes(text: str | None) -> bytes | None:
-    return None if text is None else b64decode(text)
+def _value(data: bytes | None) -> str | bytes | None:
+    return base64(data) if data is None or len(data) <= MOST_BASE64 else data
+
+
+def _bytes(stored: str | bytes | None) -> bytes | None:
+    return b64decode(stored) if isinstance(stored, str) else stored
 
 
 def _text(text: str) -> str:

@@ -17,6 +17,7 @@ from pymongo.errors import (
     BulkWriteError,
     ClientBulkWriteException,
     ConnectionFailure,
+    DocumentTooLarge,
     EncryptionError,
     OperationFailure,
     PyMongoError,
@@ -37,6 +38,7 @@ WRITE_CONFLICT = 112
 INVALID_OPTIONS = 72
 NAMESPACE_EXISTS = 48
 INTERRUPTED = 11601
+TOO_LARGE = 10334
 
 # Reads outside of a transaction carry no labels; these are the codes that the specification of
 # retryable reads names, and what a conflict, a lock or a late majority answers. "Interrupted" has
@@ -63,6 +65,14 @@ def is_transient(error: BaseException) -> bool:
 def is_conflict(error: BaseException) -> bool:
     """Whether ``error`` comes from another transaction that wrote to the same document."""
     return any(getattr(link, "code", None) == WRITE_CONFLICT for link in _causes(error))
+
+
+def is_too_large(error: BaseException) -> bool:
+    """Whether ``error`` says, by the driver or the server, that a document cannot be so large."""
+    return any(
+        isinstance(link, DocumentTooLarge) or getattr(link, "code", None) == TOO_LARGE
+        for link in _causes(error)
+    )
 
 
 def summary(error: BaseException) -> str:
