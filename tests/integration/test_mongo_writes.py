@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from contextlib import suppress
+from contextlib import nullcontext, suppress
 from typing import Any
 
 import pytest
@@ -257,6 +257,24 @@ def test_outside_of_a_transaction_a_document_that_cannot_be_encoded_is_named(
     with pytest.raises(WriteFailed) as failed:
         session.write([insert(store, 1), insert(store, 2, x=2**63)])
     assert (failed.value.index, failed.value.before_are_done) == (1, False)
+
+
+@pytest.mark.parametrize("inside", [True, False])
+def test_a_document_that_holds_itself_is_told_like_one_that_cannot_be_encoded(
+    store: MongoStore, *, inside: bool
+) -> None:
+    session = store.open("ledger", "first")
+    endless: dict[str, Any] = {"_id": 2}
+    endless["itself"] = endless
+
+    with (
+        pytest.raises(WriteFailed) as failed,
+        session.transaction() if inside else nullcontext(session) as scope,
+    ):
+        scope.write([insert(store, 1), InsertOne(endless, namespace="ledger")])
+
+    assert failed.value.index == 1
+    assert isinstance(failed.value.__cause__, RecursionError)
 
 
 def test_the_operations_that_were_handed_in_stay_as_they_were() -> None:

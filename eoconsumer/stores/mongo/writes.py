@@ -12,11 +12,10 @@ from typing import Any
 
 import bson
 from bson.codec_options import CodecOptions
-from bson.errors import BSONError
 from pymongo import InsertOne
-from pymongo.errors import BulkWriteError, DocumentTooLarge, PyMongoError, WriteError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, WriteError
 
-from eoconsumer.errors import StoreError, TransientStoreError, WriteFailed
+from eoconsumer.errors import EOConsumerError, StoreError, TransientStoreError, WriteFailed
 from eoconsumer.stores.mongo.concerns import Document, durable_database
 from eoconsumer.stores.mongo.driver import OwnSession
 from eoconsumer.stores.mongo.operations import Part, Place, inserted, planned
@@ -76,7 +75,9 @@ class Writes:
                         codec_options=collection.codec_options,
                     )
                 )
-            except (PyMongoError, BSONError, OverflowError, TypeError, ValueError) as error:
+            except EOConsumerError:
+                raise
+            except Exception as error:  # also what a codec of the user's raises
                 raise self._told(error, part, collection.codec_options) from error
             if reply.get("writeErrors"):
                 failed = reply["writeErrors"][0]
@@ -100,7 +101,9 @@ class Writes:
                 raise transient(error) from error
             index = part.indexes[failed[0]["index"]]
             raise WriteFailed(index, before_are_done=in_order) from error
-        except (PyMongoError, BSONError, OverflowError, TypeError, ValueError) as error:
+        except EOConsumerError:
+            raise
+        except Exception as error:  # also what a codec of the user's raises
             raise self._told(error, part, collection.codec_options) from error
 
     def _told(self, error: Exception, part: Part, options: CodecOptions[Any]) -> Exception:
