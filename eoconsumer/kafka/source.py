@@ -26,6 +26,7 @@ from eoconsumer.errors import (
     TopicGone,
 )
 from eoconsumer.kafka import start
+from eoconsumer.kafka.commits import GroupCommits
 from eoconsumer.kafka.inspector import Inspector
 from eoconsumer.kafka.log import librdkafka_log
 from eoconsumer.kafka.settings import is_broker_side, is_incremental, refused, text
@@ -38,13 +39,6 @@ Callback = Callable[[list[TopicPartition]], None]
 LEAVE_SECONDS = 10.0
 #: How long a client that lost its place in the group may look for another where Kafka answers.
 OUTSIDE_SECONDS = 30.0
-#: How long to ask again for a commit that a rebalance has refused.
-REBALANCE_SECONDS = 2.0
-_REBALANCES = {
-    KafkaError.ILLEGAL_GENERATION,
-    KafkaError.REBALANCE_IN_PROGRESS,
-    KafkaError.STALE_MEMBER_EPOCH,
-}
 #: librdkafka would ask again for ever, and nothing would be consumed.
 _FORBIDDEN = {KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED}
 
@@ -72,6 +66,7 @@ class KafkaSource:
             self.max_poll_seconds = int(settings.get("max.poll.interval.ms", 300_000)) / 1000
         except (KafkaException, ValueError, TypeError) as error:
             raise refused(error) from error
+        self._commits = GroupCommits(self._client)
 
     def subscribe(
         self, topics: Sequence[str], assigned: Callback, revoked: Callback, lost: Callback
@@ -82,13 +77,16 @@ class KafkaSource:
             callback: Callback, answer: Callable[[list[KafkaPartition]], None]
         ) -> Callable[[Consumer, list[KafkaPartition]], None]:
             def call(_: Consumer, partitions: list[KafkaPartition]) -> None:
+                keys = [TopicPartition(p.topic, p.partition) for p in partitions]
                 self._in_callback = True
                 self._outside_since = time.monotonic() if callback is lost else None
                 try:
-                    callback([TopicPartition(p.topic, p.partition) for p in partitions])
+                    callback(keys)
                 finally:
                     self._answer(answer, partitions)
                     self._in_callback = False
+                    if callback is not assigned:
+                        self._commits.forget(keys)
 
             return call
 
@@ -210,12 +208,11 @@ class KafkaSource:
         keeps for the thread, and the next callback of the same poll would abort the process. The
         commit is sent before the request that gives the partitions back, on one connection.
         """
-        offsets = [KafkaPartition(*key, offset) for key, offset in positions.items()]
         try:
             if wait and not self._in_callback:
-                self._commit(offsets)
+                self._commits.insist(positions)
             else:
-                self._client.commit(offsets=offsets, asynchronous=True)
+                self._commits.send(positions)
         except KafkaException as error:
             if wait:
                 raise BrokerError(
@@ -224,30 +221,9 @@ class KafkaSource:
                 ) from error
             self.commit_failed(list(positions))
 
-    def _commit(self, offsets: list[KafkaPartition]) -> None:
-        """Commit and wait; ask again while a rebalance takes its course.
-
-        The client has joined anew, in its own thread, and asks with the generation from before: the
-        partitions are ours as long as no callback has taken them, so the next generation may ask.
-        """
-        until = time.monotonic() + REBALANCE_SECONDS
-        while True:
-            try:
-                answers = self._client.commit(offsets=offsets, asynchronous=False)
-                for answer in answers or []:
-                    if answer.error is not None:
-                        raise KafkaException(answer.error)
-            except KafkaException as error:
-                code = cast(KafkaError, error.args[0]).code()
-                if code not in _REBALANCES or time.monotonic() > until:
-                    raise
-                time.sleep(0.05)
-            else:
-                return
-
     def close(self) -> None:
-        """Leave the group and wait for outstanding commits."""
-        for leave in (self._unsubscribe, self._client.close):
+        """See outstanding commits through, and leave the group."""
+        for leave in (self._commits.see_through, self._unsubscribe, self._client.close):
             try:
                 leave()
             except (KafkaException, RuntimeError) as error:
@@ -360,9 +336,9 @@ class KafkaSource:
             self._user_error(error)
 
     def _committed(self, error: KafkaError | None, partitions: list[KafkaPartition]) -> None:
-        failed = [p for p in partitions if error is not None or p.error is not None]
+        failed = self._commits.answered(error, partitions)
         if failed:
-            self.commit_failed([TopicPartition(p.topic, p.partition) for p in failed])
+            self.commit_failed(failed)
         if self._user_commit is not None:
             self._user_commit(error, partitions)
 

@@ -37,40 +37,14 @@ def test_what_else_fails_in_a_rebalance_is_raised(source: KafkaSource) -> None:
         source._answer(failing(KafkaError._STATE), [])
 
 
-def refusing(*codes: int) -> tuple[SimpleNamespace, list[int]]:
-    """A client that refuses one commit with each of ``codes``, and takes the next."""
-    left, asked = list(codes), []
-
-    def commit(*, offsets: list[TopicPartition], asynchronous: bool) -> list[TopicPartition]:
-        assert not asynchronous
-        asked.append(offsets[0].offset)
-        if left:
-            raise KafkaException(KafkaError(left.pop(0)))
-        return offsets
-
-    return SimpleNamespace(commit=commit), asked
-
-
-def test_a_commit_that_a_rebalance_refused_is_asked_for_again(source: KafkaSource) -> None:
-    rebalances = (KafkaError.ILLEGAL_GENERATION, KafkaError.REBALANCE_IN_PROGRESS)
-    source._client, asked = refusing(*rebalances, KafkaError.STALE_MEMBER_EPOCH)
-    source.commit({Partition("moves", 0): 7}, wait=True)
-    assert asked == [7, 7, 7, 7]
-
-
-@pytest.mark.parametrize(
-    ("code", "seconds"),
-    [(KafkaError.UNKNOWN_MEMBER_ID, 2.0), (KafkaError.ILLEGAL_GENERATION, 0.0)],
-    ids=["no member", "no end of the rebalance"],
-)
-def test_what_else_refuses_a_commit_or_for_too_long_is_raised(
-    source: KafkaSource, monkeypatch: pytest.MonkeyPatch, code: int, seconds: float
-) -> None:
-    monkeypatch.setattr("eoconsumer.kafka.source.REBALANCE_SECONDS", seconds)
-    source._client, asked = refusing(*[code] * 50)
-    with pytest.raises(BrokerError, match="did not commit"):
-        source.commit({Partition("moves", 0): 7}, wait=True)
-    assert len(asked) < 4
+def test_it_leaves_its_group_when_the_last_commits_are_through(source: KafkaSource) -> None:
+    done: list[str] = []
+    source._client = SimpleNamespace(
+        assignment=lambda: ["moves"], close=lambda: done.append("left"), memberid=str
+    )
+    source._commits = SimpleNamespace(see_through=lambda: done.append("seen through"))
+    source.close()
+    assert done == ["seen through", "left"]
 
 
 def lose_the_place(source: KafkaSource, *, broker: bool) -> Callable[..., None]:
@@ -96,7 +70,7 @@ def lose_the_place(source: KafkaSource, *, broker: bool) -> Callable[..., None]:
         incremental_assign=done,
     )
     source.subscribe(["moves"], done, done, lambda _: None)
-    told["on_lost"](None, [])
+    told["on_lost"](None, [TopicPartition("moves", 0)])
     return told["on_assign"]
 
 
@@ -119,3 +93,11 @@ def test_a_client_is_kept_that_has_found_back_or_has_no_broker_to_ask(
     if broker:
         joined(None, [])
     assert source.poll(1, 0) == []
+
+
+def test_what_was_committed_of_lost_partitions_is_not_committed_again(source: KafkaSource) -> None:
+    forgotten: list[Partition] = []
+    source._commits = SimpleNamespace(forget=forgotten.extend)
+    joined = lose_the_place(source, broker=True)
+    joined(None, [TopicPartition("moves", 1)])
+    assert forgotten == [Partition("moves", 0)]
