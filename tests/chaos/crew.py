@@ -74,12 +74,13 @@ class Member:
                 self._news.wait(0.1)
 
     def signal(self, number: signal.Signals) -> float:
-        """Send it a signal; return when. One that is gone does not mind."""
+        """Send it a signal; return when, by a look at the clock before. One gone does not mind."""
+        sent = time.monotonic()
         if number in (signal.SIGKILL, signal.SIGTERM):
             self.expected = True
         if self.alive:
             os.kill(self.pid, number)
-        return time.monotonic()
+        return sent
 
     def wait_until_gone(self, seconds: float) -> bool:
         """Wait until it has ended; False if it did not."""

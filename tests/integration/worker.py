@@ -74,9 +74,13 @@ class Worker:
         assert code == -signal.SIGKILL, f"it ended with {code}, and was to kill itself{self.told}"
 
     def resume(self) -> float:
-        """Let it go on; return when, in monotonic seconds."""
+        """Let it go on; return when, in monotonic seconds.
+
+        Before it does: it may have said what it had to before this process is scheduled again.
+        """
+        woken = time.monotonic()
         os.kill(self.pid, signal.SIGCONT)
-        return time.monotonic()
+        return woken
 
     @property
     def alive(self) -> bool:
