@@ -64,7 +64,7 @@ class MongoNode(ServerProcess):
         return [
             str(find_mongod()),
             *("--port", str(self.port), "--bind_ip", "127.0.0.1", "--nounixsocket"),
-            *("--dbpath", str(data), "--wiredTigerCacheSizeGB", "0.25", "--oplogSize", "512"),
+            *("--dbpath", str(data), "--wiredTigerCacheSizeGB", "0.5", "--oplogSize", "512"),
             *(f"--setParameter={name}={value}" for name, value in self._parameters.items()),
             *replication,
         ]

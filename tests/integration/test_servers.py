@@ -6,6 +6,7 @@ import sys
 import time
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
+from typing import Any
 
 import pytest
 from confluent_kafka import Consumer, Producer
@@ -243,3 +244,15 @@ def test_the_jars_are_fetched_once_however_many_ask_at_once(
         folders = set(threads.map(lambda _: jars.kafka_jars(), range(8)))
     assert len(fetched) == 1
     assert [path.name for path in folders.pop().iterdir()] == ["kafka.jar"]
+
+
+def test_a_transaction_of_the_largest_document_fits_into_the_cache_of_the_replica_set(
+    mongo_replica_set: MongoReplicaSet,
+) -> None:
+    with MongoClient[dict[str, Any]](mongo_replica_set.url) as client:
+        collection = client["largest"]["documents"]
+        for _ in range(3):
+            with client.start_session() as session, session.start_transaction():
+                collection.insert_one({"value": b"x" * 16_700_000}, session=session)
+        assert collection.count_documents({}) == 3
+        client.drop_database("largest")
