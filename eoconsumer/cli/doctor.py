@@ -56,6 +56,8 @@ def doctor(
     examination = Examination()
     try:
         reachable = examination.check("broker", broker.reach)
+        if reachable and group:
+            examination.check("group", broker.group)
         usable = [examination.note(*found) for found in database.diagnose()]
         if roles and isinstance(opened, Described):
             typer.echo(f"\n{opened.roles()}\n")

@@ -12,7 +12,7 @@ from typing import Any, Protocol, runtime_checkable
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.positions import Move, Position, Start
 from eoconsumer.errors import ConfigurationError, StoreError
-from eoconsumer.kafka import KafkaSource, client_settings
+from eoconsumer.kafka import GroupAdmin, KafkaSource, client_settings
 from eoconsumer.kafka.check import topics, topics_exist
 from eoconsumer.message import TopicPartition
 from eoconsumer.protocols import Store, StoreSession
@@ -117,6 +117,10 @@ class Broker:
         if not matching:
             return f"none matches {name} yet"
         return ", ".join(f"{topic}: {count} partitions" for topic, count in matching.items())
+
+    def group(self) -> str:
+        """Ask for the group, which no member may join that may not see it."""
+        return f"{GroupAdmin(self._settings).members()} members"
 
     def positions(self, name: str, read: Read) -> str:
         """Compare the stored positions with what the topic still holds."""

@@ -233,3 +233,7 @@ def test_the_command_line_exits_78_and_tells_no_secret(
     assert (code, out) == (78, "")
     assert "kafka-acls" in complaint or "login failed" in complaint
     assert SECRET not in complaint
+    code, out, complaint = shop.call("doctor", "shop:Secured")
+    assert code == 78
+    assert "FAILED" in out
+    assert SECRET not in out + complaint
