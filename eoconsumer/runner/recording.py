@@ -13,8 +13,9 @@ from eoconsumer.message import Message, Messages, RawMessage, TopicPartition
 from eoconsumer.protocols import Buffer, Buffering
 
 #: After how many messages their writes go into the buffer: soon enough that what is not kept of
-#: them is gone before the garbage collector looks at it (it does with each 700th new object).
-PART = 250
+#: them is gone before the garbage collector looks at it (it does with each 700th new object, and
+#: a list with a tuple and a dictionary are three).
+PART = 100
 
 
 class Recording:

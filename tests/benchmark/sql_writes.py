@@ -141,6 +141,7 @@ def _read(
     settings = {"bootstrap.servers": bootstrap, "group.id": "hand", "enable.auto.commit": False}
     consumer = KafkaConsumer(settings | {"queued.max.messages.kbytes": QUEUE_KBYTES})
     consumer.assign([TopicPartition(TOPIC, p, 0) for p in mine])
+    clock.claimed(mine)  # from here on librdkafka fetches, on both sides
     upto = dict.fromkeys(mine, 0)
     left = sum(len(range(p, count, PARTITIONS)) for p in mine)
     move = _styled(engine, MOVE)
@@ -226,7 +227,7 @@ def main(arguments: Sequence[str] | None = None) -> None:
     """Measure one database after the other."""
     parser = argparse.ArgumentParser(description=__doc__)
     parser.add_argument("--pairs", type=int, default=7)
-    parser.add_argument("--messages", type=int, default=100_000)
+    parser.add_argument("--messages", type=int, default=300_000)
     parser.add_argument("--only", default="postgresql,mariadb,sqlite")
     given = parser.parse_args(arguments)
     names = given.only.split(",")

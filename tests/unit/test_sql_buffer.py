@@ -12,7 +12,9 @@ from eoconsumer.stores.sql.groups import Buffer, Group, grouped
 
 LEDGER = table("ledger", column("n"), column("item"))
 STATEMENTS = (insert(LEDGER), delete(LEDGER), text("SELECT 1"))
-PARAMETERS = st.sampled_from([{"n": 1}, {"n": 2}, {"n": 3, "item": "tea"}, {}])
+PARAMETERS = st.sampled_from(
+    [{"n": 1}, {"n": 2}, {"item": "mug"}, {"n": 3, "item": "tea"}, {"item": "cup", "n": 4}, {}]
+)
 WRITES = st.one_of(
     st.tuples(st.sampled_from(STATEMENTS), PARAMETERS),
     st.tuples(st.just(STATEMENTS[0]), st.just({"n": 1})),
@@ -50,8 +52,13 @@ def test_a_buffer_is_sent_as_a_list_of_the_same_writes_is(parts: list[list[Any]]
     assert sum(max(1, len(parameters)) for _, parameters in sent) == len(everything)
 
 
-def test_of_writes_of_one_statement_only_the_parameters_are_kept() -> None:
-    parameters = {"n": 1}
-    buffer = filled([[(STATEMENTS[0], parameters)], [(STATEMENTS[0], {"n": 2})]])
-    assert buffer.group == Group(STATEMENTS[0], [{"n": 1}, {"n": 2}])
-    assert buffer.group.parameters[0] is parameters
+def test_of_writes_of_one_statement_only_the_values_are_kept() -> None:
+    buffer = filled(
+        [[(STATEMENTS[0], {"n": 1, "item": "a"})], [(STATEMENTS[0], {"item": "b", "n": 2})]]
+    )
+    assert buffer.group == Group(STATEMENTS[0], ("n", "item"), [(1, "a"), (2, "b")])
+
+
+def test_writes_with_as_many_but_other_names_are_not_sent_as_one() -> None:
+    buffer = filled([[(STATEMENTS[0], {"n": 1}), (STATEMENTS[0], {"item": "tea"})]])
+    assert shown(grouped(buffer)) == [(0, [{"n": 1}]), (0, [{"item": "tea"}])]

@@ -12,6 +12,7 @@ import re
 from collections.abc import Sequence
 from decimal import Decimal
 from functools import lru_cache
+from operator import itemgetter
 from types import NoneType
 from typing import Any, NamedTuple
 
@@ -58,7 +59,11 @@ def copied(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -
     if target is None or not _takes_copy(connection, text, target.table):
         return False
     command, kinds = target.command, target.kinds
-    if not all({*map(type, values)} <= same for same, values in zip(kinds, zip(*rows))):  # noqa: B905 - by the statement
+    # By column, without zip(*rows): that makes an iterator for each row, all at once, and the
+    # garbage collector would visit them.
+    if not all(
+        {*map(type, map(itemgetter(place), rows))} <= same for place, same in enumerate(kinds)
+    ):
         return False
     driver: Any = dialect.dbapi
     try:

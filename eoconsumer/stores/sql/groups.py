@@ -10,59 +10,67 @@ from sqlalchemy.sql import ClauseElement
 
 from eoconsumer.errors import HandlerMisuse
 from eoconsumer.stores.sql.copying import copied, never_copy
-from eoconsumer.stores.sql.plain import plain_text
+from eoconsumer.stores.sql.plain import plain_text, rows_of
 
 Parameters: TypeAlias = Mapping[str, Any]
 Write: TypeAlias = Executable | tuple[Executable, Parameters]
+Row: TypeAlias = tuple[Any, ...]
 
 
 class Group(NamedTuple):
-    """Consecutive writes of one statement; it has no parameters where it stood alone."""
+    """Writes of one statement; of their parameters the values, in the order of ``names``.
+
+    It has no ``rows`` where the statement has no parameters.
+    """
 
     statement: Executable
-    parameters: list[Parameters]
+    names: tuple[str, ...]
+    rows: list[Row]
 
     def takes(self, statement: Executable, parameters: Parameters) -> bool:
         """Whether one more write belongs here: the same statement, with the same names."""
         return (
-            bool(self.parameters)
+            bool(self.rows)
             and _same(self.statement, statement)
-            and parameters.keys() == self.parameters[0].keys()
+            and parameters.keys() == {*self.names}
         )
+
+    @property
+    def parameters(self) -> list[Parameters]:
+        """The parameters, as they were given."""
+        return [dict(zip(self.names, row)) for row in self.rows]  # noqa: B905 - as it was made
 
     def send(self, connection: Connection) -> None:
         """Send it: many by COPY, or by the driver's executemany."""
-        parameters = self.parameters
-        if len(parameters) == 1:
-            connection.execute(self.statement, parameters[0])
-        elif not parameters:
+        if not self.rows:
             connection.execute(self.statement)
-        elif (plain := plain_text(self.statement, parameters[0], connection.dialect)) is None:
-            connection.execute(self.statement, parameters)
+        elif len(self.rows) == 1:
+            connection.execute(self.statement, self.parameters[0])
+        elif (plain := plain_text(self.statement, self.names, connection.dialect)) is None:
+            connection.execute(self.statement, self.parameters)
         else:
-            rows = plain.ordered(parameters)
+            rows = plain.ordered(self.names, self.rows)
             if not copied(connection, plain.text, rows):
                 connection.exec_driver_sql(plain.text, rows)
 
     def never_copy(self, connection: Connection) -> None:
         """Send it by executemany from now on."""
-        if self.parameters:
-            plain = plain_text(self.statement, self.parameters[0], connection.dialect)
-            if plain is not None:
-                never_copy(connection, plain.text)
+        plain = plain_text(self.statement, self.names, connection.dialect)
+        if plain is not None:
+            never_copy(connection, plain.text)
 
     @property
     def size(self) -> int:
         """How many writes it has."""
-        return len(self.parameters) or 1
+        return len(self.rows) or 1
 
 
 class Buffer(Sequence[Write]):
     """What handlers returned, in order, until it is sent.
 
-    Most batches have one statement. A tuple for each message would live as long as the batch, and
-    Python's garbage collector would visit it several times; of parameters with plain values it
-    keeps away.
+    Most batches have one statement. A tuple and a dictionary for each message would live as long as
+    the batch, and Python's garbage collector would visit them several times; of rows of plain
+    values it keeps away.
     """
 
     def __init__(self) -> None:
@@ -72,11 +80,12 @@ class Buffer(Sequence[Write]):
 
     def extend(self, writes: Sequence[Write]) -> None:
         """Hold ``writes`` behind what is here."""
-        more = None if self._writes else _alike(writes)
-        if more is not None and self.group is None:
+        held = self.group
+        more = None if self._writes else _alike(writes, held.names if held else ())
+        if more and not held:
             self.group = more
-        elif more and self.group and self.group.takes(more.statement, more.parameters[0]):
-            self.group.parameters.extend(more.parameters)
+        elif more and held and _same(held.statement, more.statement) and held.names == more.names:
+            held.rows.extend(more.rows)
         else:
             self._writes = self._writes or list(self[:])
             self._writes.extend(writes)
@@ -94,10 +103,11 @@ class Buffer(Sequence[Write]):
         """Return one of them, or some."""
         if self.group is None:
             return self._writes[part]
-        statement, parameters = self.group
+        statement, names, rows = self.group
         if isinstance(part, int):
-            return statement, parameters[part]
-        return [(statement, each) for each in parameters[part]]
+            return statement, Group(statement, names, [rows[part]]).parameters[0]
+        some = Group(statement, names, rows[part])
+        return [(statement, parameters) for parameters in some.parameters]
 
 
 def grouped(writes: Sequence[Write]) -> list[Group]:
@@ -108,10 +118,12 @@ def grouped(writes: Sequence[Write]) -> list[Group]:
     groups: list[Group] = []
     for write in writes:
         statement, parameters = _parts(write)
-        if parameters is not None and groups and groups[-1].takes(statement, parameters):
-            groups[-1].parameters.append(parameters)
-        else:
-            groups.append(Group(statement, [] if parameters is None else [parameters]))
+        if parameters is None:
+            groups.append(Group(statement, (), []))
+            continue
+        if not groups or not groups[-1].takes(statement, parameters):
+            groups.append(Group(statement, tuple(parameters), []))
+        groups[-1].rows.append(tuple([parameters[name] for name in groups[-1].names]))
     return groups
 
 
@@ -121,7 +133,7 @@ def before(groups: Sequence[Group], index: int) -> list[Group]:
     for group in groups:
         if left <= 0:
             break
-        found.append(Group(group.statement, group.parameters[:left]))
+        found.append(group._replace(rows=group.rows[:left]))
         left -= group.size
     return found
 
@@ -130,19 +142,30 @@ def one_by_one(groups: Sequence[Group]) -> list[Group]:
     """Return one group for each write."""
     found: list[Group] = []
     for group in groups:
-        found += [Group(group.statement, [each]) for each in group.parameters] or [group]
+        found += [group._replace(rows=[row]) for row in group.rows] or [group]
     return found
 
 
-def _alike(writes: Sequence[Any]) -> Group | None:
-    """Return ``writes`` as one group, where all are pairs of the very same statement."""
+def _alike(writes: Sequence[Any], names: tuple[str, ...] = ()) -> Group | None:
+    """Return ``writes`` as one group, where all are pairs of the very same statement.
+
+    Their values come in the order of ``names``, where those are their names. What is asked here is
+    asked of all at once: for each write on its own it would take longer than its handler.
+    """
     if {*map(type, writes)} != {tuple} or {*map(len, writes)} != {2}:
         return None
     statement, parameters = writes[0][0], [write[1] for write in writes]
-    same = len({id(write[0]) for write in writes}) == 1 and isinstance(statement, Executable)
-    if not same or {*map(type, parameters)} != {dict} or len({*map(tuple, parameters)}) != 1:
+    first, others = parameters[0], {id(write[0]) for write in writes} - {id(statement)}
+    if others or not isinstance(statement, Executable):
         return None
-    return Group(statement, parameters) if parameters[0] else None
+    if {*map(type, parameters)} != {dict} or {*map(len, parameters)} != {len(first)} or not first:
+        return None
+    if first.keys() != {*names}:
+        names = tuple(first)
+    try:
+        return Group(statement, names, rows_of(names, parameters))
+    except KeyError:  # as many, and other ones
+        return None
 
 
 def _parts(write: object) -> tuple[Executable, Parameters | None]:

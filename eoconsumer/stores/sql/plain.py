@@ -7,7 +7,7 @@ driver does. Where it would change none of them, its text goes to the driver wit
 from __future__ import annotations
 
 import re
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
 from typing import Any, NamedTuple
@@ -28,21 +28,28 @@ class Plain(NamedTuple):
     text: str
     names: tuple[str, ...]
 
-    def ordered(self, rows: Sequence[Mapping[str, Any]]) -> list[Any]:
-        """Return ``rows`` as the driver takes them."""
-        if len(self.names) == 1:
-            return [(row[self.names[0]],) for row in rows]
-        return [*map(itemgetter(*self.names), rows)]
+    def ordered(self, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+        """Return ``rows``, whose values have the order of ``names``, as the driver takes them."""
+        if names == self.names:
+            return rows
+        return rows_of([names.index(name) for name in self.names], rows)
 
 
-def plain_text(statement: Executable, row: Mapping[str, Any], dialect: Dialect) -> Plain | None:
-    """Return ``statement`` for rows like ``row``; None where SQLAlchemy has more to do.
+def rows_of(keys: Sequence[Any], found: Iterable[Any]) -> list[tuple[Any, ...]]:
+    """Return the values that each of ``found`` has at ``keys``. Raises ``KeyError``."""
+    if len(keys) == 1:
+        return [(each[keys[0]],) for each in found]
+    return [*map(itemgetter(*keys), found)]
+
+
+def plain_text(statement: Executable, names: Iterable[str], dialect: Dialect) -> Plain | None:
+    """Return ``statement`` for parameters of these ``names``; None if SQLAlchemy has more to do.
 
     That is: defaults of columns, values in the statement, types that convert, lists, options.
     """
     if not isinstance(statement, Insert | Update | Delete) or statement.get_execution_options():
         return None
-    return _plain(statement, frozenset(row), dialect)
+    return _plain(statement, frozenset(names), dialect)
 
 
 @lru_cache(maxsize=KNOWN)
