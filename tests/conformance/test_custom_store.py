@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import signal
 import sqlite3
@@ -214,8 +215,10 @@ def test_what_the_store_does_not_declare_is_skipped_and_the_report_says_why(tmp_
     chosen = "dead_letters_need_no_transaction or fences_its_lanes or nobody_up or 63_bits"
     suite = f"{__file__}::TestSQLiteStore"
     run = [sys.executable, "-m", "pytest", "-c", str(settings), "-rs", "-k", chosen, suite]
+    # Nor do the options of this run belong to theirs: it would start as many workers.
+    theirs = {name: value for name, value in os.environ.items() if name != "PYTEST_ADDOPTS"}
 
-    done = subprocess.run(run, capture_output=True, text=True, check=False)
+    done = subprocess.run(run, env=theirs, capture_output=True, text=True, check=False)
 
     assert done.returncode == 0, done.stdout
     for reason in (
