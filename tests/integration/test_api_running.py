@@ -11,6 +11,7 @@ import threading
 import time
 import traceback
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -20,6 +21,7 @@ from trial import DEADLINE, Fill, eventually
 
 from eoconsumer import Message, RetryPolicy, Snapshot, TopicPartition
 from eoconsumer.errors import ConfigurationError, HandlerFailed
+from eoconsumer.kafka import check
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.servers.mongo import MongoNode
 from eoconsumer.stores.memory import MemoryStore
@@ -254,8 +256,10 @@ def test_a_child_that_was_forked_gets_a_clear_error_at_each_call_and_the_parent_
 
 SILENT = """
 import sys
+from functools import partial
 from eoconsumer import Consumer
 from eoconsumer.errors import ConfigurationError
+from eoconsumer.kafka import check
 from eoconsumer.stores.memory import MemoryStore
 
 class Ledger(Consumer):
@@ -263,6 +267,7 @@ class Ledger(Consumer):
 
     def handle(self, message, session): ...
 
+check.topics = partial(check.topics, seconds=1.0)  # by default it waits for longer
 try:
     Ledger("127.0.0.1:1", MemoryStore()).run()
 except ConfigurationError as error:
@@ -277,8 +282,9 @@ def test_without_a_broker_the_start_fails_with_the_address_and_prints_nothing() 
 
 
 def test_a_broker_that_does_not_take_the_login_is_told_without_a_word_of_its_password(
-    make: Make, caplog: pytest.LogCaptureFixture
+    make: Make, caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
 ) -> None:
+    monkeypatch.setattr(check, "topics", partial(check.topics, seconds=2.0))  # not for 10 s
     login = {
         "security.protocol": "SASL_PLAINTEXT",
         "sasl.mechanism": "PLAIN",
