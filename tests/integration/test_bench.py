@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
+from collections.abc import Callable
+from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
@@ -12,24 +14,52 @@ import psutil
 import pytest
 from pymongo.database import Database
 from trial import eventually
+from typer.testing import CliRunner
 
+from eoconsumer.cli.app import app
 from eoconsumer.cli.bench.counting import miscounted
 from eoconsumer.cli.bench.task import Task
+from eoconsumer.servers import KafkaBroker, MongoReplicaSet
 from eoconsumer.servers.process import free_port
 
 BENCH = [sys.executable, "-c", "from eoconsumer.cli import main; main()", "bench"]
 TIMEOUT = 300.0  # seconds; the machine may be busy
 
 
-def bench(folder: Path, *arguments: str) -> dict[str, Any]:
+Run = Callable[[list[str]], tuple[int, str]]
+
+
+def alone(arguments: list[str]) -> tuple[int, str]:
+    """Run a benchmark as users do, on servers of its own; return exit code and output."""
+    done = subprocess.run(
+        [*BENCH, *arguments], capture_output=True, text=True, timeout=TIMEOUT, check=False
+    )
+    return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture
+def shared(
+    kafka_broker: KafkaBroker, mongo_replica_set: MongoReplicaSet, monkeypatch: pytest.MonkeyPatch
+) -> Run:
+    """Run a benchmark on the servers that all tests share: to start others takes its time."""
+
+    def run(arguments: list[str]) -> tuple[int, str]:
+        running = nullcontext((kafka_broker, mongo_replica_set))
+        monkeypatch.setattr("eoconsumer.cli.bench.stage.servers", lambda *_: running)
+        monkeypatch.setattr(sys, "argv", ["eoconsumer", "bench", *arguments])  # the report has it
+        done = CliRunner().invoke(app, ["bench", *arguments])
+        return done.exit_code, f"{done.output}{done.exception or ''}"
+
+    return run
+
+
+def bench(run: Run, folder: Path, *arguments: str) -> dict[str, Any]:
     """Run a benchmark with all forms of output; return the figures."""
     paths = {form: folder / f"report.{form}" for form in ("json", "html", "markdown")}
     files = [word for form, path in paths.items() for word in (f"--{form}", str(path))]
-    done = subprocess.run(
-        [*BENCH, *arguments, *files], capture_output=True, text=True, timeout=TIMEOUT, check=False
-    )
-    assert done.returncode == 0, done.stdout + done.stderr
-    assert "\x1b" not in done.stdout
+    code, said = run([*arguments, *files])
+    assert code == 0, said
+    assert "\x1b" not in said
     figures: dict[str, Any] = json.loads(paths["json"].read_text())
     assert figures["command"] == " ".join(["eoconsumer", "bench", *arguments])
     assert "<svg" in paths["html"].read_text()
@@ -40,7 +70,9 @@ def bench(folder: Path, *arguments: str) -> dict[str, Any]:
 @pytest.mark.slow
 def test_the_limit_has_figures_of_every_side_and_every_ratio(tmp_path: Path) -> None:
     size = ("--messages", "4000", "--pairs", "1", "--seconds", "1")
-    figures = bench(tmp_path, "limit", *size, "--only", "limit,writes,one-by-one,latency,memory")
+    figures = bench(
+        alone, tmp_path, "limit", *size, "--only", "limit,writes,one-by-one,latency,memory"
+    )
     expected = {"limit": 4_000, "writes": 4_000, "one-by-one": 100}
     assert list(figures["throughput"]) == list(expected)
     for name, (run,) in figures["throughput"].items():
@@ -99,10 +131,10 @@ def test_a_side_that_lost_or_doubled_a_message_is_found_out(database: Database[A
 
 @pytest.mark.slow
 @pytest.mark.requirement("S3-26")
-def test_the_modes_have_figures_with_and_without_kills(tmp_path: Path) -> None:
+def test_the_modes_have_figures_with_and_without_kills(shared: Run, tmp_path: Path) -> None:
     only = ("at-least-once", "exactly-once-writes")
     size = ("--documents", "400", "--rounds", "1", "--rates", "50", "--seconds", "2")
-    figures = bench(tmp_path, "modes", "--only", ",".join(only), *size)
+    figures = bench(shared, tmp_path, "modes", "--only", ",".join(only), *size)
     killed = figures["kills"]
     assert [killed[name]["kills"] for name in only] == [3, 3]
     assert [killed[name]["applied"] for name in only] == [400, 400]
@@ -121,11 +153,12 @@ def test_the_modes_have_figures_with_and_without_kills(tmp_path: Path) -> None:
 
 @pytest.mark.slow
 def test_the_scale_has_figures_at_every_place_and_several_workers_share_the_work(
-    tmp_path: Path,
+    shared: Run, tmp_path: Path
 ) -> None:
     places = ("--workers", "2", "--size", "10000")
     only = ("--only", "workers,size")
-    figures = bench(tmp_path, "scale", *only, *places, "--messages", "2000", "--rounds", "1")
+    size = ("--messages", "2000", "--rounds", "1")
+    figures = bench(shared, tmp_path, "scale", *only, *places, *size)
     for axis, place, messages in (("workers", "2", 2_000), ("size", "10000", 200)):
         (run,) = figures[axis][place]
         assert run["messages"] == messages
