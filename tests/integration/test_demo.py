@@ -14,6 +14,7 @@ from trial import eventually
 
 DEMO = [sys.executable, "-c", "from eoconsumer.cli import main; main()", "demo"]
 TIMEOUT = 300.0  # seconds; the machine may be busy
+COUNT = 2_000
 
 
 @pytest.mark.slow
@@ -22,7 +23,7 @@ TIMEOUT = 300.0  # seconds; the machine may be busy
 def test_only_exactly_once_loses_nothing_and_duplicates_nothing(tmp_path: Path, store: str) -> None:
     figures = tmp_path / "figures.json"
     done = subprocess.run(
-        [*DEMO, "--store", store, "--documents", "4000", "--seed", "3", "--json", str(figures)],
+        [*DEMO, "--store", store, "--documents", str(COUNT), "--seed", "3", "--json", str(figures)],
         capture_output=True,
         text=True,
         timeout=TIMEOUT,
@@ -33,8 +34,8 @@ def test_only_exactly_once_loses_nothing_and_duplicates_nothing(tmp_path: Path, 
     modes = {mode["mode"]: mode for mode in json.loads(figures.read_text())["modes"]}
     assert list(modes) == ["auto_commit", "at_most_once", "at_least_once", "exactly_once"]
     for mode in modes.values():
-        assert mode["produced"] == 4_000
-        assert mode["applied"] + mode["lost"] == 4_000
+        assert mode["produced"] == COUNT
+        assert mode["applied"] + mode["lost"] == COUNT
         assert mode["kills"] > 0
         assert mode["messages_per_second"] > 0
         assert 0 < mode["p50_ms"] <= mode["p99_ms"]
@@ -56,20 +57,22 @@ def test_only_exactly_once_loses_nothing_and_duplicates_nothing(tmp_path: Path, 
 
 
 @pytest.mark.slow
-@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+@pytest.mark.parametrize(
+    ("store", "number"), [("mongodb", signal.SIGINT), ("sqlite", signal.SIGTERM)]
+)
 def test_an_interrupted_demo_leaves_no_process_and_no_file(
-    tmp_path: Path, number: signal.Signals
+    tmp_path: Path, store: str, number: signal.Signals
 ) -> None:
     marked = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(
-        [*DEMO, "--documents", "4000"],
+        [*DEMO, "--store", store],
         env=marked,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,
         text=True,
     ) as demo:
         assert demo.stdout is not None
-        # The first kill: broker, replica set and the workers of all modes are there.
+        # The first kill: the servers and the workers of all modes are there.
         assert any("killed with SIGKILL" in line for line in demo.stdout)
         demo.send_signal(number)
         complaint = demo.communicate(timeout=TIMEOUT)[1]
