@@ -39,33 +39,30 @@ class WithoutDrain(Flow):
 LATE = frozenset({"late_commit", "lost_reply", "transient"})
 ZOMBIES = frozenset({"zombie", "late_commit"})
 CLEAN = frozenset({"rebalance", "stop"})
+SEEDS = range(400)
 
 
 def test_without_the_position_compare_a_late_commit_doubles_messages() -> None:
-    seeds = range(1_000)
-    assert play(seeds, Plan(faults=LATE, most_faults=12)).doubled == 0
-    assert play(seeds, Plan(faults=LATE, most_faults=12, make_store=WithoutPosition)).doubled > 0
+    assert play(SEEDS, Plan(faults=LATE, most_faults=12)).doubled == 0
+    assert play(SEEDS, Plan(faults=LATE, most_faults=12, make_store=WithoutPosition)).doubled > 0
 
 
 def test_without_the_epoch_a_former_owner_moves_rows_after_a_claim() -> None:
-    seeds = range(1_000)
-    assert play(seeds, Plan(faults=ZOMBIES, most_faults=12)).broken_claims == 0
-    tally = play(seeds, Plan(faults=ZOMBIES, most_faults=12, make_store=WithoutEpoch))
+    assert play(SEEDS, Plan(faults=ZOMBIES, most_faults=12)).broken_claims == 0
+    tally = play(SEEDS, Plan(faults=ZOMBIES, most_faults=12, make_store=WithoutEpoch))
     assert tally.broken_claims > 0
 
 
 def test_without_the_epoch_the_rightful_owner_is_the_one_that_is_fenced() -> None:
-    seeds = range(1_000)
     only_zombies = frozenset({"zombie"})
-    assert play(seeds, Plan(faults=only_zombies)).fenced_owners == 0
-    tally = play(seeds, Plan(faults=only_zombies, make_store=WithoutEpoch))
+    assert play(SEEDS, Plan(faults=only_zombies)).fenced_owners == 0
+    tally = play(SEEDS, Plan(faults=only_zombies, make_store=WithoutEpoch))
     assert tally.fenced_owners > 0
 
 
 @pytest.mark.requirement("S3-11")
 def test_without_the_drain_a_clean_rebalance_doubles_in_at_least_once() -> None:
-    seeds = range(1_000)
     drained = Plan(mode=Mode.AT_LEAST_ONCE, faults=CLEAN)
-    assert play(seeds, drained).doubled == 0
+    assert play(SEEDS, drained).doubled == 0
     undrained = Plan(mode=Mode.AT_LEAST_ONCE, faults=CLEAN, make_flow=WithoutDrain)
-    assert play(seeds, undrained).doubled > 0
+    assert play(SEEDS, undrained).doubled > 0

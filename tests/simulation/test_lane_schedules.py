@@ -118,13 +118,18 @@ def store_with(claimer: type[Claimer]) -> type[MemoryStore]:
     return type(claimer.__name__, (MemoryStore,), {"claimer": claimer})
 
 
+MOVING = plan(0, 2, 3, faults=frozenset({"zombie", "rebalance"}))
+
+
+def test_with_every_guard_of_the_claim_no_message_is_doubled() -> None:
+    assert play(range(200), MOVING).doubled == 0
+
+
 @pytest.mark.parametrize(
     "claimer", [NobodyFencesLanes, NobodyTellsWhatLanesDid, LanesAskNobody, LanesForget]
 )
 def test_without_a_guard_of_the_claim_messages_are_doubled(claimer: type[Claimer]) -> None:
-    moving = plan(0, 2, 3, faults=frozenset({"zombie", "rebalance"}))
-    assert play(range(200), moving).doubled == 0
-    assert play(range(200), replace(moving, make_store=store_with(claimer))).doubled > 0
+    assert play(range(200), replace(MOVING, make_store=store_with(claimer))).doubled > 0
 
 
 def test_a_lane_that_claims_again_by_itself_loses_messages() -> None:
