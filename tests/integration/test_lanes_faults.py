@@ -11,6 +11,7 @@ from conftest import Start
 from pymongo.database import Database
 from trial import (
     EFFECTS,
+    KEYS,
     Document,
     Fill,
     Place,
@@ -30,6 +31,8 @@ from eoconsumer.testing.plugin import TopicFactory
 pytestmark = [pytest.mark.slow, pytest.mark.requirement("N2")]
 
 COUNT = 240
+#: Whole rounds of keys, and of four partitions: those that are produced next go on in their turn.
+ROUNDS = 24 * KEYS
 
 
 def assert_each_once(
@@ -47,12 +50,12 @@ def while_another_comes_and_goes(
     start: Start, fill: Fill, topic: str, database: Database[Document], told: dict[str, Any]
 ) -> Worker:
     """Let a worker, which is ``told`` that, share four partitions for a while; return it."""
-    produced = fill(topic, 400)
+    produced = fill(topic, ROUNDS)
     settled = start(topic, told, lanes=3, readers=1, batch_size=20)
     settled.wait_for("settled")
     comes_and_goes = start(topic, {"slow": 0.005, "stay": 2.0}, lanes=2, readers=1, batch_size=20)
     comes_and_goes.wait_for("claimed")
-    produced += fill(topic, 400)  # the first ones may all be done by now
+    produced += fill(topic, ROUNDS)  # the first ones may all be done by now
     comes_and_goes.wait_for("handled")
     comes_and_goes.wait_for("revoked")
     wait_until_done(database, produced)

@@ -102,7 +102,11 @@ def judged(done: Iterable[Place], produced: Iterable[Place]) -> Verdict:
 
 
 def keys_out_of_order(done: Iterable[Place], partitions: int = 1) -> dict[Place, list[int]]:
-    """Return the offsets of keys (partition, number) that were not handled in their order."""
+    """Return the offsets of keys (partition, number) that were not handled in their order.
+
+    Produced in one go, or in whole rounds of keys and partitions: else 1. the numbers begin anew in
+    the middle of a round, 2. messages of two keys are taken for those of one, which have no order.
+    """
     offsets: dict[Place, list[int]] = defaultdict(list)
     for partition, offset in done:
         number = offset * partitions + partition  # produced turn by turn
