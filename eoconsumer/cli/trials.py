@@ -16,6 +16,7 @@ from eoconsumer.kafka import GroupAdmin, KafkaSource, client_settings
 from eoconsumer.kafka.check import topics, topics_exist
 from eoconsumer.message import TopicPartition
 from eoconsumer.protocols import Store, StoreSession
+from eoconsumer.redact import redact_address
 
 NAME = "eoconsumer-doctor"
 PLACE = TopicPartition(NAME, 0)
@@ -108,7 +109,8 @@ class Broker:
 
     def reach(self) -> str:
         """Ask for the topics."""
-        return f"{len(topics(self._settings))} topics at {self._settings['bootstrap.servers']}"
+        servers = redact_address(self._settings["bootstrap.servers"])
+        return f"{len(topics(self._settings))} topics at {servers}"
 
     def topic(self, name: str) -> str:
         """Look for a topic, or for those that a pattern matches."""

@@ -13,6 +13,7 @@ from confluent_kafka.admin import AdminClient
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.kafka.log import librdkafka_log
 from eoconsumer.kafka.settings import refused
+from eoconsumer.redact import redact_address
 
 #: How long to ask at a time, in seconds: what librdkafka complains of is heard in between only.
 AT_A_TIME = 2.0
@@ -25,8 +26,6 @@ _CONSUMER_ONLY = re.compile(
     r"^(group|isolation|enable\.auto|enable\.partition|auto\.offset|partition\.assign|queued|fetch"
     r"|max\.poll|session|heartbeat|check\.crcs)|(?<!^oauth)_cb$|^on_commit$"
 )
-
-_LOGIN = re.compile(r"[^\s,'\[]+@")
 
 
 def admin(
@@ -67,7 +66,7 @@ def topics_exist(settings: Mapping[str, Any], wanted: Sequence[str]) -> None:
     if not missing:
         return
     names = ", ".join(repr(name) for name in missing)
-    servers = _without_login(settings["bootstrap.servers"])
+    servers = redact_address(settings["bootstrap.servers"])
     if _hidden(admin(settings), missing):
         raise ConfigurationError(
             f"The user of Kafka may not see the topic {names} on {servers}. Nothing was consumed. "
@@ -95,8 +94,8 @@ def _listed(
         except KafkaException as error:
             client.poll(0.1)
             told = _most_telling(complaints) or error.args[0]
-            said = _without_login(told.str())
-            servers = _without_login(settings["bootstrap.servers"])
+            said = redact_address(told.str())
+            servers = redact_address(settings["bootstrap.servers"])
             if told.code() in _REFUSALS:
                 raise ConfigurationError(
                     f"TLS or the login failed at {servers} ({said}). Nothing was consumed. "
@@ -116,11 +115,6 @@ def _most_telling(complaints: Iterable[KafkaError]) -> KafkaError | None:
     """Return a refusal before what may pass, and that before "all brokers are down"."""
     told = [each for each in complaints if each.code() != KafkaError._ALL_BROKERS_DOWN]
     return next((each for each in told if each.code() in _REFUSALS), told[-1] if told else None)
-
-
-def _without_login(text: str) -> str:
-    """Return ``text`` without what stands before an "@": where some put user and password."""
-    return _LOGIN.sub("***@", text)
 
 
 def _hidden(client: AdminClient, names: Sequence[str]) -> bool:

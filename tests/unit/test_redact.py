@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from eoconsumer.config import Config
-from eoconsumer.redact import redact_url
+from eoconsumer.redact import redact_address, redact_url
 
 
 @pytest.mark.parametrize(
@@ -30,6 +30,18 @@ def test_a_password_with_signs_in_it_is_hidden_whole(password: str) -> None:
 
 def test_a_password_with_a_slash_that_was_not_escaped_is_hidden_too() -> None:
     assert "heim" not in redact_url("mongodb://alice:ge/heim@db/shop")
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("alice:geheim@one:9092,two:9092", "***@one:9092,two:9092"),
+        ("['alice:geheim@one:9092']", "['***@one:9092']"),
+        ("one:9092: Connection refused", "one:9092: Connection refused"),
+    ],
+)
+def test_a_login_in_an_address_of_kafka_is_hidden_and_nothing_else(text: str, shown: str) -> None:
+    assert redact_address(text) == shown
 
 
 @pytest.mark.parametrize("text", ["x" * 10_000_000, "a://" * 20_000])
