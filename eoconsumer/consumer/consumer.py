@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import inspect
-import logging
 from collections.abc import Callable, Iterable, Sequence
 from typing import Any, Generic, Literal, TypeVar, overload
 
@@ -26,7 +25,6 @@ from eoconsumer.runner.redrive import redrive
 from eoconsumer.runner.watch import Watch
 from eoconsumer.telemetry import Snapshot
 
-log = logging.getLogger("eoconsumer.consumer")
 S = TypeVarWithDefault("S", default=Any)
 M = TypeVar("M", bound=Message[Any])
 R = TypeVar("R")
@@ -160,7 +158,6 @@ class Consumer(Consuming[Store[S]], Generic[S]):
                         changed.clear()
                 finally:
                     runner.stop()
-                    log.info("finishing what is in hand")
                     runner.join()
         return watch.snapshot()
 

@@ -29,7 +29,7 @@ from eoconsumer.runner.reader import Reader
 from eoconsumer.runner.user import User
 from eoconsumer.runner.watch import Watch
 
-log = logging.getLogger("eoconsumer.reader")
+log = logging.getLogger("eoconsumer.consumer")
 
 
 class Runner:
@@ -87,6 +87,7 @@ class Runner:
 
     def join(self) -> None:
         """Wait for the readers; raise what ended them, if anything did."""
+        log.info("finishing what is in hand")
         for thread in self._threads:
             thread.join()
         if self.failure is not None:

@@ -210,16 +210,14 @@ class Deployment:
             )
         places = ", ".join(f"{host}:{port}" for host, port in (s.address for s in servers))
         kinds = {server.server_type_name for server in servers}
-        if kinds & MEMBERS:
-            return TransientStoreError(
-                f"The replica set at {places} has no primary; nothing was consumed. Look at "
-                "rs.status() in mongosh: is a majority up?"
-            )
         if kinds != {"Unknown"}:
-            return ConfigurationError(
+            said = (
                 f"The replica set at {places} has no primary; nothing was consumed. Look at "
-                "rs.status() in mongosh: has it been initiated?"
+                "rs.status() in mongosh"
             )
+            if kinds & MEMBERS:
+                return TransientStoreError(f"{said}: is a majority up?")
+            return ConfigurationError(f"{said}: has it been initiated?")
         return ConfigurationError(
             f"No MongoDB server answered at {places} within {SERVER_SECONDS:g} s; nothing was "
             "consumed. Check the URL, TLS in it, the network, and that mongod runs. "
