@@ -7,7 +7,14 @@ from collections import Counter
 
 from tests.chaos.checker.effects import doubled, lost
 from tests.chaos.checker.evidence import EXACTLY_ONCE, Evidence
-from tests.chaos.checker.recovery import TARGETS, Recovery, quantile, recoveries, takeovers
+from tests.chaos.checker.recovery import (
+    TAKE_OVER,
+    TARGETS,
+    Recovery,
+    quantile,
+    recoveries,
+    takeovers,
+)
 from tests.chaos.checker.verdict import EXACTLY_ONCE_ONLY, Verdict
 from tests.chaos.run import Options
 
@@ -72,9 +79,10 @@ def _summary(options: Options, commit: str, evidence: Evidence, verdict: Verdict
         "topic re-created, lives": len({line["life"] for line in evidence.side_feed}),
         "writes of zombies": len(verdict.found["protocol"]),
         "take-over, from claim to commit": _spread([each.seconds for each in taken_over]),
-        "the same, no other heavy fault beside it": _spread(
+        "the same, no other fault of any kind beside it": _spread(
             [each.seconds for each in taken_over if each.alone]
         ),
+        f"take-overs that needed more than {TAKE_OVER:g} s": late_takeovers(taken_over),
         "fenced, commits in doubt, restarts": ", ".join(
             str(sum(line["said"] == said for line in evidence.said))
             for said in ("fenced", "in doubt", "restarted")
@@ -133,6 +141,15 @@ def _spread(values: list[float]) -> str:
         return "none"
     p50, p99 = _seconds(values, 0.5), _seconds(values, 0.99)
     return f"{len(values)} times, p50 {p50} s, p99 {p99} s, longest {max(values):.2f} s"
+
+
+def late_takeovers(taken_over: list[Recovery]) -> str:
+    """Say in which faults a take-over missed its target, and which of these were alone."""
+    late = {each.number: each.alone for each in taken_over if each.seconds > TAKE_OVER}
+    faults = ", ".join(f"{number}{' (alone)' * alone}" for number, alone in sorted(late.items()))
+    return f"in {len(late)} of {len({each.number for each in taken_over})} faults" + (
+        f": {faults}" if faults else ""
+    )
 
 
 def _seconds(values: list[float], share: float) -> str:

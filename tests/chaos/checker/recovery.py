@@ -5,6 +5,7 @@ from __future__ import annotations
 import math
 from bisect import bisect_right
 from collections import defaultdict
+from collections.abc import Collection
 from dataclasses import dataclass
 from typing import Any
 
@@ -26,6 +27,9 @@ TARGETS = {
     "primary kill": 5.0,
 }
 
+#: The longest that a take-over may need from its claim to its first commit, in seconds.
+TAKE_OVER = 2.0
+
 #: After these, others take partitions over that nobody gave up.
 TAKEN_OVER = {kind for kind in TARGETS if kind != "primary kill"}
 
@@ -45,7 +49,7 @@ class Recovery:
     number: int
     kind: str
     seconds: float
-    alone: bool  # no other heavy fault fell into it
+    alone: bool  # no other fault (of the heavy ones) fell into it
 
 
 def recoveries(evidence: Evidence) -> list[Recovery]:
@@ -76,7 +80,7 @@ def recoveries(evidence: Evidence) -> list[Recovery]:
         if not times:  # nothing came that would show it
             continue
         seconds = max(times)
-        alone = _alone(fault, since + seconds, ended)
+        alone = _alone(fault, since + seconds, ended, HEAVY)
         found.append(Recovery(fault["number"], fault["kind"], seconds, alone))
     return found
 
@@ -84,7 +88,8 @@ def recoveries(evidence: Evidence) -> list[Recovery]:
 def takeovers(evidence: Evidence) -> list[Recovery]:
     """Return what went by from a claim to its first commit, after a kill or under a zombie.
 
-    Only where messages waited at the claim.
+    Only where messages waited at the claim. Alone is who met no other fault of any kind: one that
+    is injected into commits, say, holds the first one up however light it is otherwise.
     """
     moved, due = _moves(evidence.changes), _produced(evidence.feed)
     claimed: dict[Place, list[float]] = defaultdict(list)
@@ -100,15 +105,15 @@ def takeovers(evidence: Evidence) -> list[Recovery]:
             claim = _next(claimed[place], fault["since"])
             first = _next(moved.get(place, []), claim)
             if _next(due.get(place[1], []), fault["since"]) < claim and first < math.inf:
-                alone = _alone(fault, first, ended)
+                alone = _alone(fault, first, ended, {other["kind"] for other in ended})
                 found.append(Recovery(fault["number"], fault["kind"], first - claim, alone))
     return found
 
 
-def _alone(fault: Line, until: float, ended: list[Line]) -> bool:
-    """Say whether no other heavy fault fell into the recovery from this one."""
+def _alone(fault: Line, until: float, ended: list[Line], kinds: Collection[str]) -> bool:
+    """Say whether no other fault of these kinds fell into the recovery from this one."""
     return not any(
-        other["kind"] in HEAVY
+        other["kind"] in kinds
         and other["number"] != fault["number"]
         and other["begun"] < until
         and other["at"] > fault["since"]
