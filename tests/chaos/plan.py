@@ -65,7 +65,8 @@ KINDS: dict[str, Kind] = {
     "unknown commit": Kind(DATABASE, 4, 2),
     "write conflict": Kind(DATABASE, 2, 3),
     "lost commit reply": Kind(DATABASE, 4, 3),
-    "replies dropped": Kind(DATABASE, 2, 4),
+    "replies dropped": Kind(DATABASE, 1, 4),
+    "requests dropped": Kind(DATABASE, 1, 4),
     "connection reset": Kind(DATABASE, 3, 2),
     # Kafka and its messages
     "poison": Kind(KAFKA, 2, 2),
@@ -93,7 +94,9 @@ STORES_OF: dict[str, tuple[str, ...]] = {
     "kill before the commit's reply": (*MONGODB, *SERVERS),
     "kill after the commit": SQL,
     **dict.fromkeys(("lost commit reply", "server restart"), SERVERS),
-    **dict.fromkeys(("replies dropped", "connection reset"), (*MONGODB, *SERVERS)),
+    **dict.fromkeys(
+        ("replies dropped", "requests dropped", "connection reset"), (*MONGODB, *SERVERS)
+    ),
     **dict.fromkeys(("step-down", "no majority", "primary kill", "primary pause"), MONGODB),
     **dict.fromkeys(("transient error", "unknown commit", "write conflict"), MONGODB),
     **{kind: MONGODB for kind, its in KINDS.items() if its.lanes == SIDE},
@@ -243,7 +246,7 @@ def _parameters(kind: str, protocol: str, chance: random.Random, store: str) -> 
             return {"command": chance.choice(("insert", "update", "commitTransaction"))}
         case "unknown commit":
             return {"how": chance.choice(("applied", "cut", "time limit"))}
-        case "replies dropped":
+        case "replies dropped" | "requests dropped":
             return {"seconds": round(chance.uniform(0.5, 2.5), 2)}
         case _:
             return {}

@@ -1,8 +1,9 @@
-"""TCP proxies between a worker and its database, which lose replies and cut connections.
+"""TCP proxies between a worker and its database, which lose data one way and cut connections.
 
-All run on one event loop in a thread. Data is passed on, but for replies under a rule: ``"drop"``
-loses them, ``"hold commits"`` loses those that come after a commit was passed on. A connection that
-has lost a reply is cut when the rule ends.
+All run on one event loop in a thread. Data is passed on, but under a rule: ``"drop replies"`` and
+``"drop requests"`` lose these, ``"hold commits"`` loses the replies that come after a commit was
+passed on. What comes behind lost data is lost as well: half a stream would be nonsense. When the
+rule ends, connections that have lost something are cut.
 """
 
 from __future__ import annotations
@@ -11,7 +12,7 @@ import asyncio
 import socket
 import struct
 import threading
-from typing import Any
+from typing import Any, Literal
 
 #: What a commit looks like on its way to MongoDB, PostgreSQL and MariaDB; READ COMMITTED is none.
 COMMITS = (b"commitTransaction", b"COMMIT\0", b"\x03COMMIT")
@@ -25,7 +26,7 @@ class _Side(asyncio.Protocol):
         self.proxy = proxy
         self.other = other
         self.is_server = other is not None
-        self.lost = False  # a reply
+        self.lost: Literal["", "replies", "requests"] = ""
         self.committing = False
         self.transport: asyncio.Transport | None = None
         self._waiting: list[bytes] = []
@@ -49,6 +50,10 @@ class _Side(asyncio.Protocol):
         if self.is_server:
             self._reply(data)
             return
+        if "drop requests" in self.proxy.rules or self.lost == "requests":
+            self.lost = "requests"
+            self.proxy.losses += 1
+            return
         if "hold commits" in self.proxy.rules and any(commit in data for commit in COMMITS):
             self.committing = True
         if self.other is None:
@@ -60,8 +65,9 @@ class _Side(asyncio.Protocol):
         client = self.other
         assert client is not None
         rules = self.proxy.rules
-        if "drop" in rules or ("hold commits" in rules and client.committing) or client.lost:
-            client.lost = True
+        holding = "hold commits" in rules and client.committing
+        if "drop replies" in rules or holding or client.lost:
+            client.lost = client.lost or "replies"
             self.proxy.losses += 1
         elif client.transport is not None:
             client.transport.write(data)
@@ -110,7 +116,7 @@ class Proxy:
         task.add_done_callback(self._tasks.discard)
 
     def end(self, rule: str) -> None:
-        """End a rule, and cut what has lost a reply."""
+        """End a rule, and cut what has lost anything."""
         self.rules.discard(rule)
         for client in list(self.clients):
             if client.lost:
@@ -157,7 +163,7 @@ class Proxies:
         return sum(self._do(lambda: [proxy.cut() for proxy in self._all[worker].values()]))
 
     def losses(self, worker: int) -> int:
-        """Return how many pieces of replies this worker has not got, in all."""
+        """Return how many pieces of data were lost between this worker and its database, in all."""
         return sum(proxy.losses for proxy in self._all[worker].values())
 
     def _do(self, what: Any) -> Any:

@@ -37,8 +37,8 @@ TAKEN_OVER = {kind for kind in TARGETS if kind != "primary kill"}
 HEAVY = {
     "kill", "kill in the handler", "kill after the offset write", "kill before the commit's reply",
     "zombie", "terminate", "churn", "protocol", "step-down", "no majority", "replies dropped",
-    "open transaction", "primary kill", "primary pause", "broker kill", "broker pause",
-    "kill after the commit", "server restart",
+    "requests dropped", "open transaction", "primary kill", "primary pause", "broker kill",
+    "broker pause", "kill after the commit", "server restart",
 }  # fmt: skip
 
 

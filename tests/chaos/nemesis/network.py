@@ -36,17 +36,26 @@ def lost_commit_reply(field: Field, fault: Fault) -> Outcome:
 
 def replies_dropped(field: Field, fault: Fault) -> Outcome:
     """What the database answers to a worker is lost for a while; then its connections are cut."""
+    return _one_way(field, fault, "drop replies")
+
+
+def requests_dropped(field: Field, fault: Fault) -> Outcome:
+    """What a worker asks of the database is lost for a while; then its connections are cut."""
+    return _one_way(field, fault, "drop requests")
+
+
+def _one_way(field: Field, fault: Fault, rule: str) -> Outcome:
     slot = fault.target
     before = field.proxies.losses(slot)
-    field.proxies.begin(slot, "drop")
+    field.proxies.begin(slot, rule)
     eventually(lambda: field.proxies.losses(slot) > before, 15)  # a new worker takes a while
     time.sleep(fault.parameters["seconds"])
-    field.proxies.end(slot, "drop")
+    field.proxies.end(slot, rule)
     since = time.monotonic()
     lost = field.proxies.losses(slot) - before
     owned = list(field.owned(field.crew[slot]))
     field.moved(owned, since, 20)
-    return Outcome(lost > 0, since, owned, f"{lost} replies")
+    return Outcome(lost > 0, since, owned, f"{lost} pieces")
 
 
 def connection_reset(field: Field, fault: Fault) -> Outcome:
@@ -68,5 +77,6 @@ def connection_reset(field: Field, fault: Fault) -> Outcome:
 KINDS = {
     "lost commit reply": lost_commit_reply,
     "replies dropped": replies_dropped,
+    "requests dropped": requests_dropped,
     "connection reset": connection_reset,
 }
