@@ -132,7 +132,7 @@ class UndecodedMessage(Message[Any]):
 
     __slots__ = ("_error",)
 
-    def __init__(self, raw: RawMessage, error: Exception) -> None:
+    def __init__(self, raw: RawMessage, error: BaseException) -> None:
         """View ``raw``; ``error`` is what the decoder raised."""
         super().__init__(raw, None)
         self._error = error
@@ -151,7 +151,7 @@ class UndecodedMessage(Message[Any]):
 class Undecoded(NamedTuple):
     """Stands where a value would be, for one that could not be decoded."""
 
-    error: Exception
+    error: BaseException
 
 
 class Messages(Sequence[Message[V]]):

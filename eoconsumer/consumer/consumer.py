@@ -194,7 +194,8 @@ class Consumer(Consuming[Store[S]], Generic[S]):
             )
 
     def _refuse(self, function: Callable[..., object], form: Form | None) -> None:
-        called: Iterable[Callable[..., object]] = (function, self.after_commit)
+        hooks = (self.after_commit, self.on_assigned, self.on_revoked)
+        called: Iterable[Callable[..., object]] = (function, *hooks)
         for each in called:
             yields = form == "writes" and each is function
             if (

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from eoconsumer.codecs import Decode, Form, Route, Routes, model_decoder
 from eoconsumer.config import Config
-from eoconsumer.consumer.forms import FORMS, names_of
+from eoconsumer.consumer.forms import ARGUMENTS, FORMS, must_take, names_of
 from eoconsumer.consumer.needs import must_serve, must_take_writes
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.retry import RetryPolicy
@@ -193,12 +193,14 @@ class Consuming(Generic[T]):
     ) -> None:
         """Register a handler."""
         self._refuse(handler, form)
+        must_take(handler, ARGUMENTS[form])
         if form == "writes":
             must_take_writes(self.store)
         decoder: Decode | None = None if value_type is None else model_decoder(value_type)
         if decode is not None:
             self._refuse(decode, None)
             decoder = adapted(decode)
+            must_take(decoder, ("message",))
         self._routes.add(Route(topics, form, handler, decoder))
 
     # --- running ------------------------------------------------------------------------------

@@ -8,9 +8,37 @@ from functools import partial
 from typing import Any
 
 from eoconsumer.codecs import Form
+from eoconsumer.errors import ConfigurationError
 
 #: The forms of a handler, by the name of the method that a subclass defines.
 FORMS: dict[str, Form] = {"handle": "handle", "handle_batch": "batch", "writes": "writes"}
+
+#: What a handler of each form is called with.
+ARGUMENTS: dict[Form, tuple[str, ...]] = {
+    "handle": ("message", "session"),
+    "batch": ("messages", "session"),
+    "writes": ("message",),
+}
+
+
+def must_take(function: object, arguments: tuple[str, ...]) -> None:
+    """Raise ``ConfigurationError`` where ``function`` cannot be called with ``arguments``.
+
+    Each message would fail, and be skipped or buried, for a mistake that is none of its own.
+    """
+    try:
+        if callable(function):
+            inspect.signature(function).bind(*arguments)
+            return
+    except ValueError:  # a function in C may not tell what it takes
+        return
+    except TypeError:
+        pass
+    name = getattr(function, "__qualname__", repr(function))
+    raise ConfigurationError(
+        f"{name} is called with ({', '.join(arguments)}), which it does not take; nothing was "
+        "consumed. Give it these arguments, by position."
+    )
 
 
 def names_of(topics: Sequence[str] | str) -> tuple[str, ...]:

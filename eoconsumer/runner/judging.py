@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import time
 from collections.abc import Sequence
+from types import AsyncGeneratorType, GeneratorType
 from typing import Any, Protocol
 
 from eoconsumer.core.effects import Before, OutOfTime, Run, RunFailed
@@ -57,6 +58,17 @@ def in_time(until: float | None) -> None:
     """Raise ``OutOfTime`` behind ``until``, when the transaction has lived too long."""
     if until is not None and (late := time.monotonic() - until) > 0:
         raise OutOfTime(late)
+
+
+def must_be_done(returned: object) -> None:
+    """Raise ``HandlerMisuse`` where a handler returned work that was not begun."""
+    kind = type(returned)
+    if hasattr(kind, "__await__") or issubclass(kind, GeneratorType | AsyncGeneratorType):
+        raise HandlerMisuse(
+            f"The handler returned a {kind.__name__}, which nobody awaits or iterates over: its "
+            "work was not done. The batch was rolled back and no offset was stored. Return when "
+            "the work is done; await it in the async def of an AsyncConsumer."
+        )
 
 
 def trace(

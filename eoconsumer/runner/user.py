@@ -14,7 +14,7 @@ from eoconsumer.core.effects import Before, Run
 from eoconsumer.errors import TransientStoreError, WriteFailed
 from eoconsumer.message import Message, RawMessage, TopicPartition
 from eoconsumer.protocols import Scope, StoreSession
-from eoconsumer.runner.judging import culprit, in_time, judged, trace
+from eoconsumer.runner.judging import culprit, in_time, judged, must_be_done, trace
 from eoconsumer.runner.recording import Recording
 from eoconsumer.runner.watch import Watch
 
@@ -75,10 +75,12 @@ class Work:
         else:
             for message in messages:
                 try:
-                    call_handler(message, session)
+                    returned = call_handler(message, session)
                 except Exception as error:
                     failure = self._failure(run, message.offset, error, until)
                     raise failure from failure.__cause__
+                if returned is not None:
+                    must_be_done(returned)
                 if until is not None and time.monotonic() > until:
                     in_time(until)
         if inside:
@@ -146,9 +148,10 @@ class Work:
         would be lost with the session, after their message has settled.
         """
 
-        def flushed(given: Any, session: Any) -> None:
-            call(given, session)
+        def flushed(given: Any, session: Any) -> object:
+            returned = call(given, session)
             self._store.flush()
+            return returned
 
         return flushed
 
@@ -164,13 +167,14 @@ class Work:
     ) -> None:
         began = time.monotonic()
         try:
-            call()
+            returned = call()
         except Exception as error:
             trace(self._watch, run, messages, attempt, "handle", began, error)
             offset = culprit(self._store, messages, error)
             before: Before = "handled" if one_by_one else "perhaps"
             failure = self._failure(run, offset, error, until, before=before)
             raise failure from failure.__cause__
+        must_be_done(returned)
         trace(self._watch, run, messages, attempt, "handle", began, None)
 
     def _record(

@@ -14,10 +14,11 @@ from eoconsumer.core.effects import Before, Run
 from eoconsumer.errors import TransientStoreError, WriteFailed
 from eoconsumer.message import Message, Messages, RawMessage, TopicPartition, Undecoded
 from eoconsumer.protocols import AsyncScope, AsyncStoreSession
-from eoconsumer.runner.judging import culprit, in_time, judged, trace
+from eoconsumer.runner.judging import culprit, in_time, judged, must_be_done, trace
 from eoconsumer.runner.recording import Recording
 from eoconsumer.runner.user import User
 from eoconsumer.runner.watch import Watch
+from eoconsumer.runner_async.waiting import FAILURES, not_ours
 
 log = logging.getLogger("eoconsumer.hooks")
 
@@ -61,10 +62,13 @@ class AsyncWork:
         else:
             for message in messages:
                 try:
-                    await call_handler(message, session)
-                except Exception as error:
+                    returned = await call_handler(message, session)
+                except FAILURES as error:
+                    not_ours(error)
                     failure = await self._failure(run, message.offset, error, until)
                     raise failure from failure.__cause__
+                if returned is not None:
+                    must_be_done(returned)
                 if until is not None and time.monotonic() > until:
                     in_time(until)
         if inside:
@@ -92,11 +96,13 @@ class AsyncWork:
             return
         after_commit: Callable[..., Any] = self._user.after_commit
         for run in runs:
-            began, error = time.monotonic(), None
+            began = time.monotonic()
+            error: BaseException | None = None
             try:
                 if run.live:
                     await after_commit(list(run.live))
-            except Exception as raised:
+            except FAILURES as raised:
+                not_ours(raised)
                 error = raised
                 log.exception("after_commit failed for %s; its messages stay done", run.partition)
                 self._watch.report("stage_failed", {"error": raised, "messages": len(run.live)})
@@ -126,9 +132,10 @@ class AsyncWork:
     ) -> Callable[[Any, Any], Awaitable[object]]:
         """Let a handler write all that it has; see ``Work``."""
 
-        async def flushed(given: Any, session: Any) -> None:
-            await call(given, session)
+        async def flushed(given: Any, session: Any) -> object:
+            returned = await call(given, session)
             await self._store.flush()
+            return returned
 
         return flushed
 
@@ -144,13 +151,15 @@ class AsyncWork:
     ) -> None:
         began = time.monotonic()
         try:
-            await call()
-        except Exception as error:
+            returned = await call()
+        except FAILURES as error:
+            not_ours(error)
             trace(self._watch, run, messages, attempt, "handle", began, error)
             offset = culprit(self._store, messages, error)
             before: Before = "handled" if one_by_one else "perhaps"
             failure = await self._failure(run, offset, error, until, before=before)
             raise failure from failure.__cause__
+        must_be_done(returned)
         trace(self._watch, run, messages, attempt, "handle", began, None)
         in_time(until)
 
@@ -168,7 +177,8 @@ class AsyncWork:
             began = time.monotonic()
             try:
                 await self._ask(part, call)
-            except Exception as error:
+            except FAILURES as error:
+                not_ours(error)
                 trace(self._watch, run, part, attempt, "handle", began, error)
                 offset = self.recording.next.offset()
                 failure = await self._failure(run, offset, error, until, before="untouched")
@@ -197,7 +207,7 @@ class AsyncWork:
         self,
         run: Run,
         offset: int | None,
-        error: Exception,
+        error: BaseException,
         until: float | None,
         *,
         before: Before = "handled",
@@ -212,7 +222,8 @@ class AsyncWork:
             return
         try:
             await hook(list(keys))
-        except Exception:
+        except FAILURES as error:
+            not_ours(error)
             log.exception("%s failed for %s; the consumer goes on", name, ", ".join(map(str, keys)))
 
 
@@ -221,5 +232,6 @@ async def _decoded(decode: Decode, raw: RawMessage) -> Any:
     try:
         value = decode(Message(raw, raw.value()))
         return await value if isawaitable(value) else value
-    except Exception as error:
+    except FAILURES as error:
+        not_ours(error)
         return Undecoded(error)

@@ -9,6 +9,9 @@ from typing import Any, TypeVar
 
 T = TypeVar("T")
 
+#: What a coroutine of the user may fail with; see ``not_ours``.
+FAILURES = (Exception, asyncio.CancelledError)
+
 
 class LoopFlag:
     """An event that a thread or a signal handler may set, and that tasks of one loop wait for."""
@@ -43,6 +46,18 @@ class LoopFlag:
     def _wake(self) -> None:
         if self._is_set:  # else it was cleared in between
             self._event.set()
+
+
+def not_ours(error: BaseException) -> None:
+    """Raise ``error`` again if it is the cancellation of this task, and no failure of the user's.
+
+    1. A handler awaits a task, 2. somebody cancels that, 3. CancelledError leaves the handler
+    though nobody has cancelled us. Let through, it would end ``run`` as if it had been cancelled,
+    which a TaskGroup takes for an order and does not tell.
+    """
+    task = asyncio.current_task()
+    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+        raise error
 
 
 async def to_its_end(future: asyncio.Future[T]) -> T:

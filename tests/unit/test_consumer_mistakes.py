@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import functools
+import re
 import threading
+from contextlib import nullcontext
 from typing import Any
 
 import pytest
 from confluent_kafka.serialization import StringDeserializer
 
-from eoconsumer import ConfigurationError, Consumer, Message, Record
+from eoconsumer import ConfigurationError, Consumer, HandlerMisuse, Message, Record
 from eoconsumer.kafka import adapted, of_reader
 from eoconsumer.runner.watch import Watch
 from eoconsumer.stores.memory import MemoryStore
+from eoconsumer.testing.feed import feed
 
 
 async def coroutine(_: Message, __: Any) -> None:
@@ -38,6 +41,60 @@ def test_an_async_method_is_refused() -> None:
 
     with pytest.raises(ConfigurationError, match=r"handle is a coroutine"):
         Ledger("localhost:9092", MemoryStore())
+
+
+@pytest.mark.parametrize("hook", ["after_commit", "on_assigned", "on_revoked"])
+def test_a_hook_that_would_never_run_is_refused(hook: str) -> None:
+    async def never(*_: Any) -> None: ...
+
+    members = {"handle": print, hook: never}
+    kind = type("Ledger", (Consumer,), {"topics": "t", "group": "g", **members})
+
+    with pytest.raises(ConfigurationError, match=r"never is a coroutine"):
+        kind("localhost:9092", MemoryStore())
+
+
+@pytest.mark.parametrize(
+    ("form", "handler", "call"),
+    [
+        ("handle", lambda _message: None, "(message, session)"),
+        ("batch", lambda _messages: None, "(messages, session)"),
+        ("writes", lambda _message, _session: None, "(message)"),
+        ("handle", lambda _message, *, _session: None, "(message, session)"),
+        ("handle", 5, "(message, session)"),
+    ],
+)
+def test_a_handler_that_cannot_be_called_is_refused_and_not_with_each_message(
+    form: Any, handler: Any, call: str
+) -> None:
+    consumer = Consumer("localhost:9092", MemoryStore(), group="g")
+    with pytest.raises(ConfigurationError, match=re.escape(f"is called with {call}")):
+        consumer.on("t", form=form)(handler)
+
+
+@pytest.mark.parametrize("decode", [5, lambda: None, lambda _message, _context: None])
+def test_a_decoder_that_cannot_be_called_is_refused_and_not_with_each_message(decode: Any) -> None:
+    consumer = Consumer("localhost:9092", MemoryStore(), group="g")
+    with pytest.raises(ConfigurationError, match=r"is called with \(message\)"):
+        consumer.on("t", decode=decode)(print)
+
+
+@pytest.mark.parametrize("form", ["handle", "batch"])
+@pytest.mark.parametrize("mistaken", [coroutine, generator])
+def test_work_that_a_handler_returns_and_that_nobody_does_is_a_misuse(
+    form: Any, mistaken: Any
+) -> None:
+    store = MemoryStore()
+    consumer = Consumer("unused:9092", store, group="g", on_poison="skip")
+    consumer.on("t", form=form)(lambda given, session: mistaken(given, session))
+
+    with (
+        pytest.warns(RuntimeWarning) if mistaken is coroutine else nullcontext(),
+        pytest.raises(HandlerMisuse, match=rf"returned a {mistaken.__name__}"),
+    ):
+        feed(consumer, [b"1"])
+
+    assert [row.next_offset for row in store.rows.values()] == [0]
 
 
 @pytest.mark.parametrize("topic", [5, "", None])
