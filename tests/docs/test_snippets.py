@@ -201,18 +201,3 @@ def test_a_decoder_of_ones_own_sees_the_whole_message(filled: Shop) -> None:
 @pytest.mark.slow
 def test_the_settings_that_the_documents_show_are_accepted(shop: Shop) -> None:
     shop.run("settings.py")
-
-
-@pytest.mark.slow
-def test_the_types_of_the_snippets_are_strict_and_right() -> None:
-    files = sorted(path.name for path in markdown.SNIPPETS.glob("*.py"))
-    mypy = [
-        sys.executable,
-        "-m",
-        "mypy",
-        "--strict",
-        f"--cache-dir={markdown.ROOT / '.mypy_cache'}",
-        *files,
-    ]
-    done = subprocess.run(mypy, cwd=markdown.SNIPPETS, capture_output=True, text=True, check=False)
-    assert done.returncode == 0, done.stdout

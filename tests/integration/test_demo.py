@@ -65,7 +65,7 @@ def test_an_interrupted_demo_leaves_no_process_and_no_file(
 ) -> None:
     marked = {**os.environ, "TMPDIR": str(tmp_path)}
     with subprocess.Popen(
-        [*DEMO, "--store", store],
+        [*DEMO, "--store", store, "--documents", str(COUNT)],
         env=marked,
         stdout=subprocess.PIPE,
         stderr=subprocess.PIPE,

@@ -8,8 +8,6 @@ import sys
 from collections.abc import Iterator
 from pathlib import Path
 
-import pytest
-
 ROOT = Path(__file__).parents[2]
 BIN = Path(sys.executable).parent
 ROWS = {f"S3-{number:02}" for number in range(1, 27) if number != 4}
@@ -36,14 +34,6 @@ def test_ruff_finds_nothing() -> None:
 
 def test_the_code_is_formatted() -> None:
     check("ruff", "format", "--check", ".")
-
-
-@pytest.mark.slow
-@pytest.mark.parametrize(
-    "package", ["eoconsumer", "stock_ledger", "web_service", "mode_comparison", "custom_store"]
-)
-def test_the_types_are_strict_and_right(package: str) -> None:
-    check("mypy", "--strict", "-p", package)
 
 
 def test_the_floors_look_down_and_never_up() -> None:
