@@ -1,5 +1,7 @@
 """Writes as values mean what the statements mean, also where the driver takes them as they are."""
 
+# ruff: noqa: PT012 - a transaction is a block
+
 from __future__ import annotations
 
 from collections.abc import Sequence
@@ -8,7 +10,7 @@ from datetime import datetime
 from typing import Any
 
 import pytest
-from sql_cases import owner, sql_store
+from sql_cases import SERVERS, owner, sql_store, step, texts
 from sqlalchemy import (
     JSON,
     Column,
@@ -25,10 +27,10 @@ from sqlalchemy import (
     update,
 )
 
-from eoconsumer.errors import HandlerMisuse, WriteFailed
+from eoconsumer.errors import HandlerMisuse, TransientStoreError, WriteFailed
 from eoconsumer.stores.sql.groups import grouped
 from eoconsumer.stores.sql.plain import plain_text
-from tests.conformance.sql_stores import FreshStore
+from tests.conformance.sql_stores import FreshStore, ledger
 
 __all__ = ["sql_store"]
 
@@ -135,6 +137,23 @@ def test_a_value_that_no_driver_can_send_is_told_like_one_that_the_database_refu
     with table.engine.connect() as connection:
         found = sorted(connection.scalars(select(moves.c.number)))
     assert found == ([] if inside else [0, 1, 2])
+
+
+@pytest.mark.parametrize("sql_store", SERVERS, indirect=True)
+def test_a_connection_that_is_lost_before_returned_writes_are_sent_asks_for_another_try(
+    sql_store: FreshStore,
+) -> None:
+    session, rows = owner(sql_store)
+    writes = [(insert(ledger), {"text": "sold"})] * 2
+
+    with pytest.raises(TransientStoreError), session.transaction() as transaction:
+        session.connection.end(session.connection.mark, "is killed by the test")
+        transaction.write(writes)
+    with session.transaction() as again:
+        again.write(writes)
+        again.advance([step(rows)])
+
+    assert texts(sql_store) == ["sold", "sold"]
 
 
 def test_a_statement_that_names_other_schemas_by_its_options_goes_where_it_says(

@@ -42,9 +42,9 @@ def _send(
 ) -> None:
     """Send the groups; find out which write failed by sending them again, one by one."""
     sent = 0
-    # Without it a failed executemany could not be looked into.
-    connection.exec_driver_sql(f"SAVEPOINT {SAVEPOINT}")
     try:
+        # Without it a failed executemany could not be looked into.
+        connection.exec_driver_sql(f"SAVEPOINT {SAVEPOINT}")
         for group in groups:
             group.send(connection)
             sent += group.size
