@@ -17,8 +17,8 @@ from types import NoneType
 from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
-from sqlalchemy.exc import DBAPIError
 
+from eoconsumer.stores.sql.driver import cursor_for
 from eoconsumer.stores.sql.plain import KNOWN
 
 #: Below that a COPY, which takes a round trip more, gains nothing.
@@ -65,23 +65,9 @@ def copied(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -
         {*map(type, map(itemgetter(place), rows))} <= same for place, same in enumerate(kinds)
     ):
         return False
-    driver: Any = dialect.dbapi
-    try:
-        cursor: Any = connection.connection.cursor()
-        with cursor, cursor.copy(command) as copy:
-            for row in rows:
-                copy.write_row(row)
-    except driver.Error as error:
-        lost = dialect.is_disconnect(error, connection.connection.driver_connection, None)
-        raise DBAPIError.instance(
-            command,
-            None,
-            error,
-            driver.Error,
-            hide_parameters=True,
-            connection_invalidated=lost,
-            dialect=dialect,
-        ) from error
+    with cursor_for(connection, command) as cursor, cursor.copy(command) as copy:
+        for row in rows:
+            copy.write_row(row)
     return True
 
 

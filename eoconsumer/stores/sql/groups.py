@@ -10,6 +10,7 @@ from sqlalchemy.sql import ClauseElement
 
 from eoconsumer.errors import HandlerMisuse
 from eoconsumer.stores.sql.copying import copied, never_copy
+from eoconsumer.stores.sql.multirow import inserted
 from eoconsumer.stores.sql.plain import plain_text, rows_of
 
 Parameters: TypeAlias = Mapping[str, Any]
@@ -41,7 +42,7 @@ class Group(NamedTuple):
         return [dict(zip(self.names, row)) for row in self.rows]  # noqa: B905 - as it was made
 
     def send(self, connection: Connection) -> None:
-        """Send it: many by COPY, or by the driver's executemany."""
+        """Send it: many in the quickest way that comes to the same."""
         if not self.rows:
             connection.execute(self.statement)
         elif len(self.rows) == 1:
@@ -50,7 +51,7 @@ class Group(NamedTuple):
             connection.execute(self.statement, self.parameters)
         else:
             rows = plain.ordered(self.names, self.rows)
-            if not copied(connection, plain.text, rows):
+            if not any(way(connection, plain.text, rows) for way in (copied, inserted)):
                 connection.exec_driver_sql(plain.text, rows)
 
     def never_copy(self, connection: Connection) -> None:
@@ -154,10 +155,11 @@ def _alike(writes: Sequence[Any], names: tuple[str, ...] = ()) -> Group | None:
     """
     if {*map(type, writes)} != {tuple} or {*map(len, writes)} != {2}:
         return None
-    statement, parameters = writes[0][0], [write[1] for write in writes]
-    first, others = parameters[0], {id(write[0]) for write in writes} - {id(statement)}
-    if others or not isinstance(statement, Executable):
+    statement = writes[0][0]
+    parameters = [each for one, each in writes if one is statement]
+    if len(parameters) < len(writes) or not isinstance(statement, Executable):
         return None
+    first = parameters[0]
     if {*map(type, parameters)} != {dict} or {*map(len, parameters)} != {len(first)} or not first:
         return None
     if first.keys() != {*names}:

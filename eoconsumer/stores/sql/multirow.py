@@ -1,0 +1,85 @@
+"""Rows of inserts for MariaDB and MySQL: many in one statement, put together at once.
+
+That is what ``executemany`` of their drivers sends, too; but it puts each row into text and bytes
+on its own, which takes more than twice the time. The driver still turns the values into SQL.
+
+https://mariadb.com/kb/en/insert/
+"""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Sequence
+from functools import lru_cache
+from itertools import chain
+from operator import itemgetter
+from typing import Any, NamedTuple
+
+from sqlalchemy import Connection
+
+from eoconsumer.stores.sql.driver import cursor_for
+from eoconsumer.stores.sql.plain import KNOWN, rows_of
+
+#: Whose cursors put values into the text on their own, and show it: ``mogrify``.
+DRIVERS = ("pymysql",)
+
+#: Rows of a statement: of the first one, while nothing is known of their length, and at most.
+FIRST, MOST = 100, 1_000
+
+#: Bytes of a statement, as PyMySQL has it; servers take 16 MB (``max_allowed_packet``).
+LONGEST = 1_024_000
+
+_INSERT = re.compile(r"(INSERT [^%]+ VALUES )(\(%s(?:, %s)*\))((?:[^%]|%%)*)", re.DOTALL)
+
+
+def inserted(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> bool:
+    """Send ``rows`` of the statement ``text``; return False where that is not for them.
+
+    Raises ``DBAPIError``.
+    """
+    insert = _insert(text) if connection.dialect.driver in DRIVERS else None
+    if insert is None:
+        return False
+    begin, count = 0, FIRST
+    with cursor_for(connection, text) as cursor:
+        while some := rows[begin : begin + count]:
+            query = cursor.mogrify(*insert.of(some))
+            length = len(query.encode("utf-8", "surrogatepass"))
+            if length > LONGEST:
+                cursor.executemany(text, some)  # it knows where to stop
+            else:
+                cursor.execute(query)
+            begin += len(some)
+            count = min(MOST, max(1, LONGEST // 2 * len(some) // length))
+    return True
+
+
+class _Insert(NamedTuple):
+    """An insert of one row: the text before its values, how many they are, the text behind them."""
+
+    head: str
+    width: int
+    tail: str
+
+    def of(self, rows: Sequence[tuple[Any, ...]]) -> tuple[str, list[Any]]:
+        """Return the insert of all ``rows``, and the values that the driver has to put into it.
+
+        Whole numbers are in it already: in SQL they are what they are in Python, and the driver
+        takes as long for one as for a text.
+        """
+        kinds = [{*map(type, map(itemgetter(place), rows))} for place in range(self.width)]
+        numbers = [place for place, kind in enumerate(kinds) if kind == {int}]
+        others = [place for place in range(self.width) if place not in numbers]
+        row = ", ".join("%s" if place in numbers else "%%s" for place in range(self.width))
+        values = ", ".join([f"({row})"] * len(rows)) % (*_flat(numbers, rows),)
+        return f"{self.head}{values}{self.tail}", _flat(others, rows)
+
+
+@lru_cache(maxsize=KNOWN)
+def _insert(text: str) -> _Insert | None:
+    found = _INSERT.fullmatch(text)
+    return _Insert(found[1], found[2].count("%s"), found[3]) if found else None
+
+
+def _flat(places: Sequence[int], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+    return [*chain.from_iterable(rows_of(places, rows))] if places else []
