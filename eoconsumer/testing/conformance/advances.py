@@ -51,6 +51,16 @@ class AdvanceConformance(Contract):
 
         assert session.positions([ORDERS])[ORDERS].next_offset == 2**63 - 1
 
+    def test_what_is_written_through_the_session_of_a_reader_stands_at_once(
+        self, store: Store
+    ) -> None:
+        """It is what handlers get where there is no transaction."""
+        session, _ = owner(store, "first", {ORDERS: 0})
+
+        self.write(store, session.session, "sold")
+
+        assert self.read(store) == ["sold"]
+
     def test_nothing_to_advance_is_nothing_to_do(self, store: Store) -> None:
         store.open("ledger", "first").advance([])
 

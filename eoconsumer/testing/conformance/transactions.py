@@ -9,6 +9,7 @@ import pytest
 from eoconsumer.core.capabilities import Capability
 from eoconsumer.core.positions import Move
 from eoconsumer.errors import Fenced, TransientStoreError
+from eoconsumer.message import TopicPartition
 from eoconsumer.protocols import Store
 from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, needs, owner, step
 
@@ -105,6 +106,16 @@ class TransactionConformance(Contract):
         assert fenced.value.partitions == (RETURNS,)
         assert self.read(store) == []
         assert session.positions([ORDERS]) == {ORDERS: rows[ORDERS]}
+
+    def test_all_partitions_that_are_fenced_are_named(self, store: Store) -> None:
+        keys = {ORDERS: 0, RETURNS: 0, TopicPartition("orders", 1): 0}
+        session, rows = owner(store, "first", keys)
+        store.open("ledger", "second").claim([ORDERS, RETURNS], {})
+
+        with pytest.raises(Fenced) as fenced, session.transaction() as transaction:
+            transaction.advance([step(key, rows, 1) for key in keys])
+
+        assert set(fenced.value.partitions) == {ORDERS, RETURNS}
 
     @pytest.mark.parametrize("when", ["before its writes", "before its advance"])
     def test_an_owner_that_is_replaced_within_its_transaction_does_not_commit(

@@ -82,6 +82,21 @@ class WriteConformance(Contract):
         assert failed.value.__cause__ is not None
         assert self.read(store) == []
 
+    def test_of_two_refused_writes_the_first_is_named(self, store: Store) -> None:
+        """It is, where they are sent in order."""
+        bad = self.bad_write(store)
+        if bad is None:
+            self.lacks("its database takes every write (bad_write)")
+        session, _ = owner(store, "first", {ORDERS: 0})
+        first, last = self.writes(store, ["bought", "sold"])
+        transaction = session.transaction()
+
+        with pytest.raises(WriteFailed) as failed:
+            transaction.write([first, bad, last, bad])
+        transaction.abort()
+
+        assert failed.value.index == 1
+
     def test_what_is_no_write_is_the_mistake_of_the_handler(self, store: Store) -> None:
         session, _ = owner(store, "first", {ORDERS: 0})
         transaction = session.transaction()
