@@ -5,14 +5,9 @@ from __future__ import annotations
 import sys
 from typing import TYPE_CHECKING, Any, TypeVar, cast
 
-from pymongo.errors import PyMongoError
-
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.protocols import Store
 from eoconsumer.stores import open_store
-from eoconsumer.stores.mongo import MongoStore
-
-from .books_mongo import MongoBooks
 
 if TYPE_CHECKING:
     from .books import Books
@@ -30,9 +25,14 @@ def books_of(store: Store[S]) -> Books[S]:
 
     Raises `ConfigurationError` for a store that has no books here.
     """
-    if isinstance(store, MongoStore):
-        return cast("Books[S]", MongoBooks(store.database))
-    if sqlalchemy_is_used():
+    if is_used("pymongo"):
+        from eoconsumer.stores.mongo import MongoStore
+
+        from .books_mongo import MongoBooks
+
+        if isinstance(store, MongoStore):
+            return cast("Books[S]", MongoBooks(store.database))
+    if is_used("sqlalchemy"):
         from eoconsumer.stores.sql import SQLStore
 
         from .books_sql import SQLBooks
@@ -45,15 +45,20 @@ def books_of(store: Store[S]) -> Books[S]:
     )
 
 
-def sqlalchemy_is_used() -> bool:
-    """Whether anybody asked for SQLAlchemy, which need not be installed."""
-    return "sqlalchemy" in sys.modules
+def is_used(library: str) -> bool:
+    """Whether a store has asked for `library`: it need not be installed, and takes time to load."""
+    return library in sys.modules
 
 
 def database_errors() -> tuple[type[Exception], ...]:
-    """Return what the drivers raise."""
-    if not sqlalchemy_is_used():
-        return (PyMongoError,)
-    from sqlalchemy.exc import SQLAlchemyError
+    """Return what the drivers in use raise."""
+    errors: list[type[Exception]] = []
+    if is_used("pymongo"):
+        from pymongo.errors import PyMongoError
 
-    return (PyMongoError, SQLAlchemyError)
+        errors.append(PyMongoError)
+    if is_used("sqlalchemy"):
+        from sqlalchemy.exc import SQLAlchemyError
+
+        errors.append(SQLAlchemyError)
+    return tuple(errors)

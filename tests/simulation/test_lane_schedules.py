@@ -16,7 +16,7 @@ from eoconsumer.core.positions import Position, Start
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.memory import MemoryStore
 from eoconsumer.stores.memory_rows import Claimer, Key, Row
-from eoconsumer.testing.simulator import Plan
+from eoconsumer.testing.simulator import Plan, simulate
 
 pytestmark = [pytest.mark.slow, pytest.mark.requirement("N2")]
 
@@ -31,10 +31,10 @@ def plan(*lanes: int, **changes: object) -> Plan:
 
 @pytest.mark.slow
 @pytest.mark.parametrize("lanes", [(3,), (0, 2, 3)], ids=["lanes", "changing numbers of lanes"])
-def test_lanes_neither_lose_nor_double_nor_reorder_a_key_in_1_500_schedules(
+def test_lanes_neither_lose_nor_double_nor_reorder_a_key_in_1_000_schedules(
     lanes: tuple[int, ...],
 ) -> None:
-    tally = play_all(1_500, plan(*lanes))
+    tally = play_all(1_000, plan(*lanes))
     assert not tally.wrong, tally.without()
     assert set(tally.faults) >= EVERY_KIND, "a fault that never bites proves nothing"
 
@@ -129,10 +129,12 @@ def test_with_every_guard_of_the_claim_no_message_is_doubled() -> None:
     "claimer", [NobodyFencesLanes, NobodyTellsWhatLanesDid, LanesAskNobody, LanesForget]
 )
 def test_without_a_guard_of_the_claim_messages_are_doubled(claimer: type[Claimer]) -> None:
-    assert play(range(200), replace(MOVING, make_store=store_with(claimer))).doubled > 0
+    without = replace(MOVING, make_store=store_with(claimer))
+    assert any(simulate(seed, without).doubled for seed in range(200))
 
 
 def test_a_lane_that_claims_again_by_itself_loses_messages() -> None:
     late = plan(3, faults=frozenset({"late_commit", "lost_reply", "transient"}))
     assert play(range(500), late).lost == 0
-    assert play(range(500), replace(late, make_lane=ClaimsAgain)).lost > 0
+    without = replace(late, make_lane=ClaimsAgain)
+    assert any(simulate(seed, without).lost for seed in range(500))
