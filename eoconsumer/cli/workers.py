@@ -7,7 +7,7 @@ import multiprocessing
 import os
 import signal
 import threading
-from collections.abc import Iterator
+from collections.abc import Callable, Iterator
 from contextlib import contextmanager
 from multiprocessing.connection import Connection, wait
 from multiprocessing.context import SpawnProcess
@@ -43,15 +43,27 @@ def run(target: Target, workers: int) -> None:
 
 
 def _consume(target: Target) -> None:
-    """Make the consumer and run it; before it is at work, a signal ends the process at once."""
+    """Make the consumer and run it.
+
+    Before it is at work, a signal ends the process at once; afterwards it ends anyway, and a signal
+    that comes once more must neither break into the clean-up nor change the exit code.
+    """
     _log_to_stderr()
+    _on_signals(_leave)
+    try:
+        calling.run(target.consumer())
+    finally:
+        _on_signals(signal.SIG_IGN)
+
+
+def _on_signals(handler: Callable[..., object] | signal.Handlers) -> None:
     for number in SIGNALS:
-        signal.signal(number, _leave)
-    calling.run(target.consumer())
+        signal.signal(number, handler)
 
 
 def _leave(*_: object) -> NoReturn:
-    raise SystemExit(0)
+    """End without an exception: one that is raised inside of ``__del__``, say, would be lost."""
+    os._exit(0)
 
 
 def _log_to_stderr() -> None:
@@ -88,15 +100,14 @@ class _Team:
         self.failure: Failure | None = None
 
     def __enter__(self) -> _Team:
-        self._before = {number: signal.signal(number, self._stop) for number in SIGNALS}
+        _on_signals(self._stop)
         return self
 
     def __exit__(self, *_: object) -> None:
         self._stop()
         for worker in self._workers:
             worker.join()
-        for number, handler in self._before.items():
-            signal.signal(number, handler)
+        _on_signals(signal.SIG_IGN)
 
     def start(self, number: int, target: Target) -> None:
         """Start worker ``number``, unless the team is stopping already."""

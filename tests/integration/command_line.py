@@ -86,5 +86,5 @@ class Shop:
                 out, complaint = process.communicate(timeout=TIMEOUT)
             finally:
                 process.kill()
-        assert "Traceback" not in complaint
+        assert "Traceback" not in complaint, complaint
         return process.returncode, out, complaint

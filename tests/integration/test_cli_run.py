@@ -153,6 +153,31 @@ def test_a_message_that_fails_for_good_ends_it_with_1_and_the_cause(
     assert re.search(r"The handler failed for .*ValueError: no coffee", told[0])
 
 
+@pytest.mark.parametrize("workers", ["1", "2"])
+def test_a_signal_after_the_work_leaves_the_exit_code_and_the_clean_up_alone(
+    shop: Shop, fill: Fill, busy_topic: str, workers: str
+) -> None:
+    with (shop.folder / "shop.py").open("a") as module:
+        module.write(
+            "import atexit, signal\natexit.register(signal.raise_signal, signal.SIGTERM)\n"
+        )
+    fill(busy_topic, 100)
+    code, _, complaint = shop.call("run", "shop:Failing", "--workers", workers)
+    assert code == 1
+    assert "no coffee" in complaint
+
+
+def test_a_signal_before_the_work_ends_it_even_where_an_exception_would_be_lost(shop: Shop) -> None:
+    with (shop.folder / "shop.py").open("a") as module:
+        module.write(
+            "import signal\n"
+            "class Gone:\n"
+            "    def __del__(self): signal.raise_signal(signal.SIGTERM)\n"
+            "Gone()\n"
+        )
+    assert shop.call("run", "shop:Ledger") == (0, "", "")
+
+
 @pytest.mark.requirement("S3-20")
 @pytest.mark.parametrize("command", ["run", "doctor", "setup"])
 def test_a_standalone_mongod_is_refused_with_what_to_do(shop: Shop, command: str) -> None:
