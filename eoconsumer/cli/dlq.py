@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 
 Group = Annotated[str | None, typer.Option(help="Of this consumer group.")]
 Topic = Annotated[str | None, typer.Option(help="Of this topic.")]
-Partition = Annotated[int | None, typer.Option(min=0, help="Of this partition.")]
-Offset = Annotated[int | None, typer.Option(min=0, help="With this offset.")]
+Partition = Annotated[int | None, typer.Option(min=0, max=2**31 - 1, help="Of this partition.")]
+Offset = Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="With this offset.")]
 Id = Annotated[str | None, typer.Option(help="The one that `list` shows with this id.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="So many at most.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, with everything.")]

@@ -50,7 +50,7 @@ def subject(
         config = consumer.config
         servers, mode, user = config.bootstrap_servers, config.mode, config.kafka
         opened, group = blocking_store(consumer, store), group or config.group
-    elif bootstrap is None or store is None or group is None:
+    elif not (bootstrap and store and group):
         raise ConfigurationError(
             "Which group is meant? Give --group NAME, -b SERVERS and --store URL, or module:Class. "
             "Nothing was done."

@@ -39,10 +39,12 @@ def verify(
         typer.Option("--topic", help="TOPIC, or TOPIC:0,1; without, all topics of the group."),
     ] = None,
     first: Annotated[
-        int | None, typer.Option("--from", help="From this offset on; else where the log starts.")
+        int | None,
+        typer.Option("--from", min=0, help="From this offset on; else where the log starts."),
     ] = None,
     upto: Annotated[
-        int | None, typer.Option("--to", help="Up to this offset; else to the stored position.")
+        int | None,
+        typer.Option("--to", min=0, help="Up to this offset; else to the stored position."),
     ] = None,
     collection: Annotated[
         str | None,

@@ -11,7 +11,14 @@ from eoconsumer.cli.subject import Subject
 from eoconsumer.core.capabilities import Capability, capabilities_of, insist
 from eoconsumer.core.identity import changed
 from eoconsumer.core.letters import Letter, Selection
-from eoconsumer.core.verify import Comparison, Mark, Marker, Verdict, from_log
+from eoconsumer.core.verify import (
+    Comparison,
+    Mark,
+    Marker,
+    Verdict,
+    from_log,
+    passed_for_good,
+)
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.kafka.reading import offsets
 from eoconsumer.message import TopicPartition
@@ -61,7 +68,8 @@ class Witness:
     def compare(self, verdict: Verdict, topics: Sequence[str] | None, bounds: Bounds) -> int:
         """Add to ``verdict`` what became of the messages; return how many partitions there were.
 
-        Raises ``ConfigurationError`` where the group has no positions, or those of another log.
+        Raises ``ConfigurationError`` where the group has no positions, or those of another log,
+        and where no offset can lie within ``bounds``.
         """
         group = Group(self._subject)
         standings = group.standings(group.chosen(topics) if topics else None)
@@ -71,6 +79,7 @@ class Witness:
                 f"The group {group.name} has no position here, so there is nothing to compare. "
                 "Check --group, --topic and --store."
             )
+        _possible(bounds, max(each.end or 0 for each in there))
         for each in there:
             _same_log(each, group.name)
         compacted = group.kafka.compacted({each.partition.topic for each in there})
@@ -93,7 +102,7 @@ class Witness:
                 self._buried(key, first, upto),
             )
         if bounds.upto is None:  # it is not worth reading what nobody has read
-            comparison.verdict.counts["not_yet"] += end - max(first, min(position, end))
+            comparison.verdict.counts["not_yet"] += max(0, end - max(first, min(position, end)))
 
     def _marks(self, key: TopicPartition, first: int, upto: int) -> Iterator[Mark]:
         group, store = self._subject.group, self._subject.store
@@ -104,8 +113,7 @@ class Witness:
             return noted
         assert isinstance(store, Marked)
         theirs = store.marks(self._marker, key, first, upto)
-        passed = (mark for mark in noted if mark.passed)
-        return heapq.merge(theirs, passed, key=lambda mark: mark.offset)
+        return heapq.merge(theirs, passed_for_good(noted), key=lambda mark: mark.offset)
 
     def _buried(self, key: TopicPartition, first: int, upto: int) -> Iterator[int]:
         if Capability.LETTERS not in self._capabilities:
@@ -118,6 +126,20 @@ class Witness:
                     return
                 if last.offset >= first:
                     yield last.offset
+
+
+def _possible(bounds: Bounds, end: int) -> None:
+    """Raise ``ConfigurationError`` for bounds that leave nothing: that would look right."""
+    first, upto = bounds
+    if first is not None and upto is not None and first >= upto:
+        raise ConfigurationError(
+            f"Nothing lies from --from {first} up to --to {upto}; nothing was compared. --to is "
+            "the offset behind the last one."
+        )
+    if first is not None and first > end:
+        raise ConfigurationError(
+            f"--from {first} lies behind the end of every log ({end}); nothing was compared."
+        )
 
 
 def _same_log(standing: Standing, group: str) -> None:

@@ -145,6 +145,17 @@ class Comparison:
         self.verdict.find(kind, Finding(self.partition, offset, detail))
 
 
+def passed_for_good(log: Iterable[Mark]) -> Iterator[Mark]:
+    """Return the notes of a log, sorted by offset, that tell why a message has no effect.
+
+    A dead letter that was redriven passed the handler by once, and has to have its effect now.
+    """
+    for _, group in groupby(log, key=itemgetter(0)):
+        marks = [*group]
+        if all(mark.passed for mark in marks):
+            yield from marks
+
+
 def from_log(log: Iterable[Applied]) -> Iterator[Mark]:
     """Return the marks of an applied-log whose lines come sorted by their first offset."""
     waiting: list[tuple[int, int, Mark]] = []  # lines of a damaged log overlap

@@ -21,7 +21,7 @@ from confluent_kafka.admin import (  # type: ignore[attr-defined]  # they are pu
 )
 
 from eoconsumer.errors import BrokerError
-from eoconsumer.kafka.check import admin
+from eoconsumer.kafka.check import admin, topics
 from eoconsumer.kafka.settings import text
 from eoconsumer.message import TopicPartition
 
@@ -42,6 +42,7 @@ class GroupAdmin:
 
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Ask with the settings of a consumer; raises ``ConfigurationError`` for a bad one."""
+        self._settings = settings
         self._client = admin(settings)
         self._group = settings["group.id"]
 
@@ -82,12 +83,11 @@ class GroupAdmin:
                 )
 
     def topics(self) -> dict[str, int]:
-        """Return the topics of the cluster with their number of partitions."""
-        try:
-            found = self._client.list_topics(timeout=PATIENCE).topics
-        except KafkaException as error:
-            raise BrokerError(f"Kafka did not list its topics: {text(error)}.") from error
-        return {name: len(topic.partitions) for name, topic in found.items()}
+        """Return the topics of the cluster with their number of partitions.
+
+        Raises ``ConfigurationError`` where no broker answers, or one refuses the connection.
+        """
+        return topics(self._settings)
 
     def compacted(self, topics: Iterable[str]) -> set[str]:
         """Return those of ``topics`` whose old messages compaction may remove.
@@ -141,6 +141,10 @@ def _patiently(ask: Callable[[], Future[T]], what: str) -> T:
     while True:
         try:
             return ask().result(PATIENCE)
+        except TimeoutError as error:
+            raise BrokerError(
+                f"Kafka did not {what} within {PATIENCE:g} s. Try again when its brokers answer."
+            ) from error
         except KafkaException as error:
             told = cast(KafkaError, error.args[0])
             if told.code() not in _NOT_YET or time.monotonic() > until:

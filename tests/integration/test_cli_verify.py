@@ -201,6 +201,14 @@ def test_the_first_twenty_findings_of_a_kind_are_shown_and_the_others_counted(
     assert out.endswith("WRONG\n")
 
 
+def test_bounds_that_leave_nothing_are_refused_and_what_lies_before_them_is_not_counted(
+    logged: Verify,
+) -> None:
+    assert "nothing was compared" in logged.call("--from", "9", "--to", "9")[2]
+    assert "behind the end of every log" in logged.call("--from", "1000")[2]
+    assert logged("--from", "89") == (0, {"not_yet": 1}, {})
+
+
 def test_what_cannot_be_compared_is_refused_with_code_78(ledger: Verify) -> None:
     for arguments, complaint in {
         ("--collection", "legder"): "has no collection 'legder'",

@@ -5,6 +5,7 @@ from __future__ import annotations
 import re
 import subprocess
 import sys
+from functools import partial
 from pathlib import Path
 
 import pytest
@@ -13,6 +14,7 @@ from typer.testing import CliRunner
 from eoconsumer.cli.app import app
 from eoconsumer.cli.exits import failure
 from eoconsumer.errors import BrokerError, ConfigurationError, HandlerFailed
+from eoconsumer.kafka import admin
 from eoconsumer.stores import open_async_store, open_store
 from eoconsumer.stores.memory import MemoryStore
 
@@ -98,6 +100,7 @@ PYMYSQL = (*CLASS[2:4], "--store", "mariadb+pymysql://localhost/shop")
         (("run", "cli_shop:Awaited", *PYMYSQL), "pymysql blocks the event loop"),
         (("dlq", "redrive", "cli_shop:awaited", "--mode", "at-most-once"), "--mode cannot be"),
         (("offsets", "list", "cli_shop:awaited"), "--store URL, too"),
+        (("offsets", "list", *CLASS[2:], "--group", ""), "Which group is meant?"),
         (("doctor", "cli_shop:awaited"), "--store URL, too"),
         (("run", "cli_shop:made"), "There is no handler"),
         ((*CLASS, "--mode", "twice"), "mode: "),
@@ -123,6 +126,21 @@ PYMYSQL = (*CLASS[2:4], "--store", "mariadb+pymysql://localhost/shop")
 )
 def test_a_mistake_is_told_in_one_message(arguments: tuple[str, ...], said: str) -> None:
     assert re.search(said, " ".join(told(*arguments).split()))
+
+
+@pytest.mark.parametrize("command", ["list", "export"])
+def test_the_address_where_no_broker_answers_is_named(
+    command: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(admin, "topics", partial(admin.topics, seconds=0.5))
+    arguments = ("offsets", command, "--group", "g", "-b", "127.0.0.1:1", "--store", "memory://")
+    assert "No broker answered at 127.0.0.1:1" in told(*arguments)
+
+
+def test_an_offset_that_no_log_can_have_is_an_option_that_is_not_known() -> None:
+    offset = ("--offset", str(2**63))
+    result = CliRunner().invoke(app, ("dlq", "list", "--store", "memory://", *offset))
+    assert result.exit_code == 2, result.output
 
 
 @pytest.mark.parametrize("url", ["oracle://me:hunter2@host/db", "mongodb://me:hunter2@host"])

@@ -72,6 +72,38 @@ def test_a_partition_that_a_file_names_twice_is_refused() -> None:
         goals.read_csv(["orders,0,5", "orders,0,6"])
 
 
+def test_a_file_that_names_no_partition_is_refused() -> None:
+    with pytest.raises(ConfigurationError, match="The file names no partition"):
+        goals.read_csv(["\n", "\n"])
+
+
+@pytest.mark.parametrize("content", [b"orders,0,5\norders,1,\xff\n", b"x" * 200_000])
+def test_a_file_that_is_no_csv_in_utf_8_is_refused(content: bytes, tmp_path: Path) -> None:
+    file = tmp_path / "positions.csv"
+    file.write_bytes(content)
+    with (
+        file.open(encoding="utf-8") as lines,
+        pytest.raises(ConfigurationError, match="The file is no CSV in UTF-8"),
+    ):
+        goals.read_csv(lines)
+
+
+def test_a_time_before_kafkas_first_is_the_first() -> None:
+    asked: list[int] = []
+
+    class Log:
+        def since(self, _: object, moment: int) -> dict[TopicPartition, int]:
+            asked.append(moment)
+            return {P0: 3}
+
+        def latest(self, _: object) -> dict[TopicPartition, int]:
+            return {P0: 100}
+
+    kafka: Any = Log()
+    assert goals.since(datetime(1960, 1, 1, tzinfo=UTC))(kafka, [standing(P0, 50)]) == {P0: 3}
+    assert asked == [0]
+
+
 def test_a_time_without_a_zone_is_utc_as_in_kafkas_tool() -> None:
     wanted = datetime(2026, 1, 31, 7, 30, tzinfo=UTC)
     assert goals.moment("2026-01-31T07:30:00.000") == wanted

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 import pytest
 
 from eoconsumer.core.applied import REDRIVEN, Applied, ranges
-from eoconsumer.core.verify import Comparison, Mark, Verdict, from_log
+from eoconsumer.core.verify import Comparison, Mark, Verdict, from_log, passed_for_good
 from eoconsumer.message import TopicPartition
 
 pytestmark = pytest.mark.requirement("N8")
@@ -50,6 +50,13 @@ def test_a_message_without_an_effect_is_lost() -> None:
     verdict = compared([0, 1, 2], marked(0, 2))
     assert not verdict.right
     assert found(verdict) == {"lost": [1]}
+
+
+def test_a_letter_that_was_redriven_and_has_no_effect_is_lost_and_one_that_was_not_is_none() -> (
+    None
+):
+    log = [Mark(0, passed=True), Mark(1, passed=True), Mark(1), Mark(2)]
+    assert found(compared([0, 1, 2], passed_for_good(log))) == {"lost": [1, 2]}
 
 
 def test_a_message_with_the_same_effect_twice_is_doubled() -> None:

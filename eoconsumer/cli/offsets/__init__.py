@@ -28,6 +28,9 @@ offsets = typer.Typer(
     help="The positions of a group: look at them, and move them.", no_args_is_help=True
 )
 
+#: Spreadsheets begin a file with a byte order mark.
+UTF8 = "utf-8-sig"
+
 Topics = Annotated[
     list[str] | None, typer.Option("--topic", help="TOPIC, or TOPIC:0,1 for partitions of it.")
 ]
@@ -86,7 +89,8 @@ def reset(
     ] = None,
     shift_by: Annotated[int | None, typer.Option(help="So many offsets on, or back (-5).")] = None,
     from_file: Annotated[
-        typer.FileText | None, typer.Option(help="To those of a CSV file: topic,partition,offset.")
+        typer.FileText | None,
+        typer.Option(help="To those of a CSV file: topic,partition,offset.", encoding=UTF8),
     ] = None,
     execute: Execute = False,
     fence: Fence = False,
@@ -151,7 +155,8 @@ def export(
 @reported
 def import_(
     from_file: Annotated[
-        typer.FileText, typer.Option(help="A CSV file: topic,partition,offset; - for the input.")
+        typer.FileText,
+        typer.Option(help="A CSV file: topic,partition,offset; - for the input.", encoding=UTF8),
     ],
     target: TargetName = None,
     group: GroupName = None,

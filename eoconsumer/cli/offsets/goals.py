@@ -38,7 +38,7 @@ def since(moment: datetime) -> Goal:
 
     def goal(kafka: GroupAdmin, standings: Sequence[Standing]) -> Offsets:
         keys = [each.partition for each in standings]
-        found = kafka.since(keys, int(moment.timestamp() * 1000))
+        found = kafka.since(keys, max(0, int(moment.timestamp() * 1000)))  # Kafka has none before
         return {**latest(kafka, standings), **found}
 
     return goal
@@ -69,10 +69,16 @@ def read_csv(lines: Iterable[str]) -> dict[TopicPartition, int]:
     """Return the offsets of lines ``topic,partition,offset``, the format of Kafka's tool.
 
     Raises ``ConfigurationError`` with the number of a line that is something else, or that names
-    a partition again.
+    a partition again, and for a file that is no text or names no partition.
     """
+    try:
+        rows = [*csv.reader(lines)]
+    except (csv.Error, UnicodeDecodeError) as error:
+        raise ConfigurationError(
+            f"The file is no CSV in UTF-8 ({error}); nothing was changed."
+        ) from None
     offsets: dict[TopicPartition, int] = {}
-    for number, row in enumerate(csv.reader(lines), 1):
+    for number, row in enumerate(rows, 1):
         if not row:
             continue
         try:
@@ -87,6 +93,8 @@ def read_csv(lines: Iterable[str]) -> dict[TopicPartition, int]:
                 f"Line {number} of the file names {key} again; nothing was changed."
             )
         offsets[key] = value
+    if not offsets:
+        raise ConfigurationError("The file names no partition; nothing was changed.")
     return offsets
 
 

@@ -105,12 +105,12 @@ class Group:
     def standings(self, keys: Sequence[TopicPartition] | None = None) -> list[Standing]:
         """Return how ``keys`` stand; without, all partitions of the topics the group knows.
 
-        Raises ``BrokerError`` where Kafka does not tell of a log, as of one without a leader.
+        Raises ``ConfigurationError`` where no broker answers, and ``BrokerError`` where Kafka does
+        not tell of a log, as of one without a leader.
         """
-        committed = self.kafka.committed()
+        existing, committed = self.kafka.topics(), self.kafka.committed()
         with self._session() as session:
             rows = self._insist(session.all_positions)
-        existing = self.kafka.topics()
         if keys is None:
             topics = {key.topic for key in (*rows, *committed)}
             there = {TopicPartition(t, n) for t in topics for n in range(existing.get(t, 0))}
