@@ -33,6 +33,8 @@ SETTINGS = {
     # A killed broker may return only when the controller has given up its old registration.
     "broker.heartbeat.interval.ms": "300",
     "broker.session.timeout.ms": "3000",
+    # Nobody watches how far controllers are behind: no need to write twice a second when idle.
+    "metadata.max.idle.interval.ms": "0",
     # Short tests: a group forms at once, and members may be declared dead within a second.
     "group.initial.rebalance.delay.ms": "0",
     "group.min.session.timeout.ms": "1000",
