@@ -8,7 +8,7 @@ from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
 from typing import Any, Literal, TypeAlias
 
-from pydantic import TypeAdapter
+from pydantic import PydanticUserError, TypeAdapter
 
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.message import Message, Messages, RawMessage, Undecoded
@@ -40,7 +40,18 @@ def model_decoder(value_type: Any) -> JsonDecoder:
     msgspec = sys.modules.get("msgspec")  # imported already, if there is such a type
     if msgspec is not None and isinstance(value_type, type(msgspec.Struct)):
         return JsonDecoder(msgspec.json.Decoder(value_type).decode)
-    return JsonDecoder(TypeAdapter(value_type).validate_json)
+    if isinstance(value_type, str):  # pydantic would look for it with each message
+        raise ConfigurationError(
+            f"value_type={value_type!r} is the name of a type; nothing was consumed. Give the type."
+        )
+    try:
+        return JsonDecoder(TypeAdapter(value_type).validate_json)
+    except PydanticUserError as error:
+        raise ConfigurationError(
+            f"value_type={value_type!r} cannot be validated by pydantic "
+            f"({error.message.partition('. ')[0]}); nothing was consumed. Give a model or another "
+            "type that it knows, or define decode(self, message)."
+        ) from error
 
 
 def _orjson_loads() -> Callable[[bytes], Any] | None:

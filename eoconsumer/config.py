@@ -106,10 +106,8 @@ class Config(BaseModel):
         try:
             return cls(**values)
         except ValidationError as error:
-            wrong = "; ".join(
-                f"{'.'.join(map(str, e['loc'])) or 'settings'}: {e['msg']}"
-                for e in error.errors(include_url=False, include_input=False)
-            )
+            errors = error.errors(include_url=False, include_input=False)
+            wrong = "; ".join(": ".join((*map(str, e["loc"]), _said(e["msg"]))) for e in errors)
             raise ConfigurationError(f"{wrong}. Nothing was consumed.") from None
 
     @property
@@ -153,3 +151,7 @@ class Config(BaseModel):
         """Return the share of each lane of reader ``number``."""
         whole = self.of_reader(number)
         return replace(whole, commit_batch=max(1, whole.commit_batch // self.lanes))
+
+
+def _said(text: str) -> str:
+    return text.removeprefix("Value error, ")  # pydantic's words before our own

@@ -11,7 +11,13 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 
 from eoconsumer.codecs import Decode, Form
 from eoconsumer.consumer.consuming import Consuming, never
-from eoconsumer.consumer.forms import is_async_generator, is_awaitable, is_generator, named
+from eoconsumer.consumer.forms import (
+    is_async_generator,
+    is_awaitable,
+    is_generator,
+    must_not_wait,
+    named,
+)
 from eoconsumer.consumer.needs import must_keep_letters
 from eoconsumer.consumer.signals import is_taken, signals_stop
 from eoconsumer.core.letters import EVERY_LETTER, Selection
@@ -112,6 +118,7 @@ class AsyncConsumer(Consuming[AsyncStore[S]], Generic[S]):
         It is a plain function, called after every batch, and at least once a second. Returns the
         last snapshot; everything else is as with ``run``.
         """
+        must_not_wait(predicate)
         with self._alone():
             changed = LoopFlag()
             news = None if predicate is never else changed
@@ -146,7 +153,7 @@ class AsyncConsumer(Consuming[AsyncStore[S]], Generic[S]):
     # --- mistakes -----------------------------------------------------------------------------
 
     def _refuse_store(self, store: object) -> None:
-        if not isinstance(store, AsyncStore):
+        if isinstance(store, type) or not isinstance(store, AsyncStore):
             raise ConfigurationError(
                 f"The second argument is a {type(store).__name__}, not a store; nothing was "
                 "consumed. Give AsyncMongoStore.connect(url), for instance."

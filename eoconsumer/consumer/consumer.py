@@ -10,7 +10,13 @@ from typing_extensions import TypeVar as TypeVarWithDefault
 
 from eoconsumer.codecs import Decode, Form
 from eoconsumer.consumer.consuming import Consuming, never
-from eoconsumer.consumer.forms import is_async_generator, is_awaitable, is_generator, named
+from eoconsumer.consumer.forms import (
+    is_async_generator,
+    is_awaitable,
+    is_generator,
+    must_not_wait,
+    named,
+)
 from eoconsumer.consumer.needs import must_keep_letters
 from eoconsumer.consumer.signals import signals_stop
 from eoconsumer.core.letters import EVERY_LETTER, Selection
@@ -138,6 +144,7 @@ class Consumer(Consuming[Store[S]], Generic[S]):
         It is called on this thread after every batch, and at least once a second. Returns the
         last snapshot; everything else is as with ``run``.
         """
+        must_not_wait(predicate)
         with self._alone():
             changed = Flag()
             news = None if predicate is never else changed

@@ -11,7 +11,7 @@ from typing import Any, Generic, Protocol, TypeVar
 
 from eoconsumer.codecs import Decode, Form, Route, Routes, model_decoder
 from eoconsumer.config import Config
-from eoconsumer.consumer.forms import ARGUMENTS, FORMS, must_take, names_of
+from eoconsumer.consumer.forms import ARGUMENTS, FORMS, must_not_wait, must_take, names_of
 from eoconsumer.consumer.needs import must_serve, must_take_writes
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.retry import RetryPolicy
@@ -112,6 +112,7 @@ class Consuming(Generic[T]):
         values = {name: getattr(self, name) for name in _SETTINGS}
         self.config = Config.checked({"bootstrap_servers": bootstrap_servers, **values})
         self.mode = self.config.mode
+        self._refuse_hooks()
         self._refuse_store(store)
         must_serve(store, self.config)
         self.store = store
@@ -125,6 +126,16 @@ class Consuming(Generic[T]):
         self._watch: Watch | None = None
         self._stopped_early = False
         self._pid = os.getpid()
+
+    def _refuse_hooks(self) -> None:
+        """Raise ``ConfigurationError`` where the hooks of ``events`` could not be called."""
+        if isinstance(self.events, type):
+            raise ConfigurationError(
+                f"events= is a class; nothing was consumed. Give {self.events.__name__}()."
+            )
+        for name in vars(Events):
+            if callable(hook := getattr(self.events, name, None)):
+                must_not_wait(hook)
 
     def _refuse_store(self, store: object) -> None:
         """Raise ``ConfigurationError`` where ``store`` is not of the consumer's kind."""

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import inspect
-from collections.abc import Callable, Sequence
+from collections.abc import Callable, Iterable, Sequence
 from functools import partial
 from typing import Any
 
@@ -41,8 +41,21 @@ def must_take(function: object, arguments: tuple[str, ...]) -> None:
     )
 
 
+def must_not_wait(function: Callable[..., object]) -> None:
+    """Raise ``ConfigurationError`` for a coroutine function where nothing is awaited."""
+    if is_awaitable(function):
+        raise ConfigurationError(
+            f"{named(function)} is a coroutine function, and nobody awaits it here; nothing was "
+            "consumed. Make it a plain function."
+        )
+
+
 def names_of(topics: Sequence[str] | str) -> tuple[str, ...]:
-    """Return the names of one topic or of many."""
+    """Return the names of one topic or of many; raises ``ConfigurationError`` for neither."""
+    if not isinstance(topics, Iterable):
+        raise ConfigurationError(
+            f"topics={topics!r} is neither a name nor a list of names; nothing was consumed."
+        )
     return (topics,) if isinstance(topics, str) and topics else tuple(topics)
 
 

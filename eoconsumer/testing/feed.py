@@ -22,6 +22,7 @@ from contextlib import closing
 from typing import Any
 
 from eoconsumer.consumer import AsyncConsumer, Consumer
+from eoconsumer.errors import ConfigurationError
 from eoconsumer.protocols import Store
 from eoconsumer.runner.flag import Flag
 from eoconsumer.runner.reader import Reader
@@ -55,6 +56,11 @@ def feed(
     "stop", ``HandlerMisuse``, ``StoreError``; ``ConfigurationError`` for a topic without a handler
     and for offsets that do not grow.
     """
+    if not isinstance(consumer, Consumer):
+        raise ConfigurationError(
+            f"{type(consumer).__name__} is none for threads; nothing was handled. With an "
+            "AsyncConsumer it is: await feed_async(...)."
+        )
     store = _served(consumer.store)
     store.setup()
     feeding = Feeding(consumer.config, consumer._user(), consumer.events)
@@ -79,6 +85,10 @@ async def feed_async(
     consumer: AsyncConsumer, messages: Iterable[object], *, topic: str = "", partition: int = 0
 ) -> Fed:
     """Do what ``feed`` does with a consumer of asyncio, on the loop that is running."""
+    if not isinstance(consumer, AsyncConsumer):
+        raise ConfigurationError(
+            f"{type(consumer).__name__} is none of asyncio; nothing was handled. Use feed(...)."
+        )
     store = consumer.store
     await store.setup()
     feeding = Feeding(consumer.config, consumer._user(), consumer.events)

@@ -198,6 +198,10 @@ def _only(routes: Routes) -> str:
 
 
 def _has_handler(routes: Routes, topic: str) -> None:
+    if not routes.routes:
+        raise ConfigurationError(
+            "There is no handler; nothing was handled. Decorate one with @consumer.on(topic)."
+        )
     if not topic:
         raise ConfigurationError(
             "The consumer has several topics, or a pattern: it is not known of which one the "

@@ -34,6 +34,17 @@ class Assembly:
 
     def __init__(self, client: Any, database: str, names: Names) -> None:
         """Ask nothing yet; raises ``ConfigurationError`` for a client that cannot be used."""
+        if not hasattr(client, "get_default_database"):
+            raise ConfigurationError(
+                f"The first argument is a {type(client).__name__}, no client of MongoDB; nothing "
+                "was consumed. Give a client, or the URL to connect()."
+            )
+        if len(set(names)) < len(names):
+            twice = next(name for name in names if names.count(name) > 1)
+            raise ConfigurationError(
+                f"Two of the store's collections share the name {twice!r}; nothing was consumed. "
+                "Give each its own."
+            )
         if not is_mock(client) and not client.options.retry_writes:
             raise ConfigurationError(
                 "The MongoDB client has retryWrites=false; nothing was consumed. Take it out of "
@@ -45,7 +56,7 @@ class Assembly:
             self.letters = Letters(own_collection(self.database, names.dead_letters))
             self._quarantine: AnyCollection = own_collection(self.database, names.quarantine)
             self.applied = AppliedLog(own_collection(self.database, names.applied))
-        except PyMongoError as error:
+        except (PyMongoError, TypeError) as error:
             raise ConfigurationError(f"No such name in MongoDB: {error}") from error
         self._sessions: Open = {}
         self._lifetime = DEFAULT_LIFETIME_SECONDS

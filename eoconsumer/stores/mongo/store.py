@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import Self
 
-from pymongo import MongoClient
+from pymongo import AsyncMongoClient, MongoClient
 from pymongo.database import Database
 
 from eoconsumer.core.applied import Applied
@@ -13,6 +13,7 @@ from eoconsumer.core.capabilities import EVERYTHING
 from eoconsumer.core.lanes import Lane
 from eoconsumer.core.letters import Letter, Selection
 from eoconsumer.core.verify import Mark, Marker
+from eoconsumer.errors import ConfigurationError
 from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo.applied import marks
 from eoconsumer.stores.mongo.assembly import Assembly, Names
@@ -47,6 +48,11 @@ class MongoStore:
         ``eoconsumer.testing.feed`` only: ``setup`` refuses it. Raises ``ConfigurationError`` for a
         name that MongoDB does not take, and for retryWrites=false.
         """
+        if isinstance(client, AsyncMongoClient):
+            raise ConfigurationError(
+                "It is a client of asyncio, which nobody awaits here; nothing was consumed. Give "
+                "MongoStore a MongoClient, or use AsyncMongoStore with an AsyncConsumer."
+            )
         names = Names(offsets, dead_letters, quarantine, applied)
         self._parts = Assembly(client, database, names)
         self._owned = False

@@ -8,6 +8,7 @@ from typing import Self
 
 from sqlalchemy import Engine, create_engine
 from sqlalchemy.exc import SQLAlchemyError
+from sqlalchemy.ext.asyncio import AsyncEngine
 
 from eoconsumer.core.applied import Applied
 from eoconsumer.core.capabilities import EVERYTHING, Capability
@@ -36,6 +37,9 @@ DATABASES: dict[str, type[Database]] = {
     "sqlite": SQLite,
 }
 
+_AWAITED = "is an engine of asyncio, which nobody awaits here; nothing was consumed."
+_TWIN = "or use AsyncSQLStore with an AsyncConsumer."
+
 
 class SQLStore:
     """Positions and the handler's writes in one PostgreSQL, MariaDB, MySQL or SQLite database.
@@ -54,7 +58,15 @@ class SQLStore:
         ``ConfigurationError`` for another kind of database, and for an engine with a
         ``schema_translate_map``: SQL as text, of which the store has some, does not heed it.
         """
-        kind = DATABASES.get(engine.dialect.name)
+        dialect = getattr(engine, "dialect", None)
+        if dialect is None:
+            raise ConfigurationError(
+                f"It is a {type(engine).__name__}, no engine of SQLAlchemy; nothing was consumed. "
+                "Give create_engine(url), or the URL to connect()."
+            )
+        if isinstance(engine, AsyncEngine):
+            raise ConfigurationError(f"It {_AWAITED} Give SQLStore one of create_engine(), {_TWIN}")
+        kind = DATABASES.get(dialect.name)
         if kind is None:
             raise ConfigurationError(
                 f"{engine.dialect.name} is not known here; nothing was consumed. "
@@ -79,7 +91,10 @@ class SQLStore:
         Connects at the first use. Without a driver in the URL it is psycopg, PyMySQL or the
         standard library's sqlite3. Raises ``ConfigurationError`` for a URL that cannot be used.
         """
-        store = cls(engine_of(create_engine, url, DRIVERS))
+        engine = engine_of(create_engine, url, DRIVERS)
+        if engine.dialect.is_async:
+            raise ConfigurationError(f"Its {engine.driver} {_AWAITED} Leave it out, {_TWIN}")
+        store = cls(engine)
         store._owned = True
         return store
 

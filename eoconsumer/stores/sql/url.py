@@ -74,8 +74,10 @@ def engine_of(make: Callable[..., E], url: str, drivers: Mapping[str, str]) -> E
             "out of the URL, or use SQLStore with a Consumer."
         ) from None
     except ModuleNotFoundError as error:
+        name = made.get_backend_name()
+        ours = f"'eoconsumer[{name}]'" if driver == drivers.get(name) else error.name
         raise ConfigurationError(
             f"The driver {error.name!r} is not installed; nothing was consumed. "
-            f"Run: pip install 'eoconsumer[{made.get_backend_name()}]'"
+            f"Run: pip install {ours}"
         ) from error
     return engine
