@@ -141,8 +141,8 @@ class Routes:
 
     @property
     def topics(self) -> list[str]:
-        """All topics and patterns."""
-        return [topic for route in self.routes for topic in route.topics]
+        """All topics and patterns, each once: librdkafka refuses one that is there twice."""
+        return list(dict.fromkeys(topic for route in self.routes for topic in route.topics))
 
     def of(self, topic: str) -> Route:
         """Return the route of ``topic``: its own, or that of the first pattern that matches.

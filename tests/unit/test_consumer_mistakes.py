@@ -104,6 +104,12 @@ def test_a_topic_without_a_name_is_refused(topic: Any) -> None:
         consumer.on()(print)
 
 
+def test_a_topic_that_is_named_twice_is_subscribed_once() -> None:
+    consumer = Consumer("localhost:9092", MemoryStore(), group="ledger", topics=["moves", "moves"])
+    consumer.on()(print)
+    assert consumer._known_topics() == ["moves"]
+
+
 def test_a_decorator_without_parentheses_is_refused() -> None:
     consumer: Any = Consumer("localhost:9092", MemoryStore(), group="ledger", topics=["moves"])
     with pytest.raises(ConfigurationError, match="no parentheses"):
