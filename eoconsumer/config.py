@@ -5,13 +5,12 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Annotated, Any, Literal
 
 from pydantic import (
     BaseModel,
     ConfigDict,
     Field,
-    NonNegativeInt,
     ValidationError,
     field_validator,
     model_validator,
@@ -23,6 +22,9 @@ from eoconsumer.core.retry import RetryPolicy
 from eoconsumer.core.settings import OnDataLoss, OnIdentityChange, OnPoison, Positions, Settings
 from eoconsumer.errors import ConfigurationError
 
+#: Milliseconds since the epoch, as Kafka has them.
+Moment = Annotated[int, Field(ge=0, lt=2**63)]
+
 
 class Config(BaseModel):
     """All settings of a ``Consumer`` but its handlers; see there for their meaning."""
@@ -32,7 +34,7 @@ class Config(BaseModel):
     bootstrap_servers: str = Field(min_length=1)
     group: str = Field(min_length=1)
     mode: Mode = Mode.EXACTLY_ONCE
-    start: Literal["earliest", "latest", "error", "group"] | NonNegativeInt = "earliest"
+    start: Literal["earliest", "latest", "error", "group"] | Moment = "earliest"
     batch_size: int = Field(10_000, ge=1)
     batch_bytes: int = Field(16 * 1024 * 1024, ge=1)
     max_partitions: int | None = Field(None, ge=1)

@@ -9,11 +9,13 @@ from collections.abc import Callable, Mapping, Sequence
 from contextlib import closing
 from typing import Any, Protocol, runtime_checkable
 
+from eoconsumer.core.identity import changed
 from eoconsumer.core.modes import Mode
-from eoconsumer.core.positions import Move, Position, Start
+from eoconsumer.core.positions import UNKNOWN, Move, Position, Start
 from eoconsumer.errors import ConfigurationError, StoreError
 from eoconsumer.kafka import GroupAdmin, KafkaSource, client_settings
 from eoconsumer.kafka.check import topics, topics_exist
+from eoconsumer.kafka.inspector import Inspector
 from eoconsumer.message import TopicPartition
 from eoconsumer.protocols import Store, StoreSession
 from eoconsumer.redact import redact_address
@@ -105,7 +107,8 @@ class Broker:
 
     def __init__(self, servers: str, group: str | None, kafka: Mapping[str, Any]) -> None:
         """Connect to nothing yet; ``kafka`` are settings of librdkafka."""
-        self._settings = client_settings(servers, group or NAME, Mode.EXACTLY_ONCE, kafka)
+        self._group = group or NAME
+        self._settings = client_settings(servers, self._group, Mode.EXACTLY_ONCE, kafka)
 
     def reach(self) -> str:
         """Ask for the topics."""
@@ -125,7 +128,7 @@ class Broker:
         return f"{GroupAdmin(self._settings).members()} members"
 
     def positions(self, name: str, read: Read) -> str:
-        """Compare the stored positions with what the topic still holds."""
+        """Compare the stored positions with the topic that is there, and what it still holds."""
         keys = [
             TopicPartition(topic, partition)
             for topic, count in self._matching(name).items()
@@ -135,6 +138,11 @@ class Broker:
         with closing(KafkaSource(self._settings)) as source:
             low = source.resolve(dict.fromkeys(stored, "earliest"))
             high = source.resolve(dict.fromkeys(stored, "latest"))
+        seen = Inspector(self._settings).inspect([*stored]) if stored else {}
+        for key, row in stored.items():
+            there = seen[key].identity if key in seen else UNKNOWN
+            if error := changed(key, row.identity, there, self._group):
+                raise error
         wrong = [
             f"{key.topic}[{key.partition}] is at {row.next_offset}, the topic has "
             f"{low[key].next_offset} to {high[key].next_offset}"

@@ -76,7 +76,8 @@ def changed(
         return TopicRecreated(
             f"{key}: the topic was deleted and created anew: its position was stored for the topic "
             f"id {stored.topic_id}, and the id is {seen.topic_id} now. No message of it was "
-            f"handled. To begin with the new topic: {_reset(group, key, 'earliest')}",
+            "handled, but for what a running consumer read before it looked. To begin with the "
+            f"new topic: {_reset(group, key, 'earliest')}",
             partition=key,
         )
     return None

@@ -9,7 +9,7 @@ from command_line import Shop
 from pymongo.database import Database
 from trial import Document, Fill
 
-from eoconsumer.core.positions import Start
+from eoconsumer.core.positions import Identity, Start
 from eoconsumer.message import TopicPartition
 from eoconsumer.servers import KafkaBroker, jars
 from eoconsumer.stores.mongo import MongoStore
@@ -61,6 +61,21 @@ def test_the_doctor_finds_positions_that_do_not_fit_the_topic(
     passed, said = lines(out)["positions"]
     assert (code, passed) == (78, "FAILED")
     assert f"{topic}[0] is at 500, the topic has 0 to 10" in said
+
+
+def test_the_doctor_finds_positions_of_a_topic_that_was_created_again(
+    shop: Shop, fill: Fill, topic: str, store: MongoStore
+) -> None:
+    fill(topic, 10)
+    store.setup()
+    place = TopicPartition(topic, 0)
+    session = store.open(topic, "somebody")
+    session.claim([place], {place: Start(5, 1, identity=Identity("of-another-life"))})
+    session.close()
+    code, out, _ = shop.call("doctor", "shop:Ledger")
+    passed, said = lines(out)["positions"]
+    assert (code, passed) == (78, "FAILED")
+    assert "was deleted and created anew" in said
 
 
 def test_the_doctor_names_what_is_missing_and_goes_on(shop: Shop) -> None:

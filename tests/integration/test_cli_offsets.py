@@ -264,6 +264,7 @@ def test_what_cannot_be_meant_is_refused_with_code_78(offsets: Offsets, tmp_path
         ("reset", "--topic", f"{offsets.topic}:0,1", "--to-latest"): "has 1 partitions here",
         ("list", "--topic", f"{offsets.topic}:one"): "is neither TOPIC nor TOPIC:0,1,2",
         ("import", "--from-file", str(file)): "has 1 partitions here",
+        ("reset", "--all-topics", "--to-earliest", "--execute"): "has no position here",
     }.items():
         assert complaint in offsets(*arguments, code=78)[1], arguments
     assert offsets.rows == {}

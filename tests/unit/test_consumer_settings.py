@@ -53,6 +53,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"start": "somewhere"}, r"start.*'earliest'.*'latest'.*'error'.*'group'"),
     ({"start": datetime(2026, 1, 1)}, "without a time zone"),
     ({"start": -1}, "start.*greater than or equal to 0"),
+    ({"start": 2**63}, "start.*less than"),
     ({"on_poison": "ignore"}, r"on_poison: .*'stop'.*'skip'.*'bury'"),
     ({"positions": "file"}, r"positions: .*'store'.*'kafka'"),
     ({"batch_size": 0}, "batch_size: .*greater than or equal to 1"),

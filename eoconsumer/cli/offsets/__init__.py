@@ -200,6 +200,11 @@ def _move(
     there = [each for each in standings if each.end is not None]
     for gone in [each for each in standings if each.end is None]:
         complain(f"{gone.partition} does not exist any more and is left alone")
+    if not there:
+        raise ConfigurationError(
+            f"The group {group.name} has no position here in a topic that exists; nothing was "
+            "changed. Check --group and --store, or name partitions with --topic."
+        )
     wanted, said = within_the_log(there, goal(group.kafka, there))
     for warning in said:
         complain(warning)
