@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import asyncio
 from collections.abc import Awaitable, Callable
 from typing import Any, TypeVar
 
@@ -11,13 +12,30 @@ from eoconsumer.errors import EOConsumerError
 R = TypeVar("R")
 
 
-async def drive(effects: Effects[R], carry_out: Callable[[Effect], Awaitable[Any]]) -> R:
-    """Do what ``effects`` asks for, one after the other; return what it returns."""
+async def drive(
+    effects: Effects[R],
+    carry_out: Callable[[Effect], Awaitable[Any]],
+    *,
+    heeded: int | None = None,
+) -> R:
+    """Do what ``effects`` asks for, one after the other; return what it returns.
+
+    A cancellation of this task may get lost in an effect: 1. a driver awaits an answer with
+    ``asyncio.wait_for``, 2. the answer comes, 3. before the task runs again it is cancelled, 4. on
+    Python 3.11 ``wait_for`` returns the answer (https://github.com/python/cpython/issues/86296).
+    So it is looked for behind each effect. ``heeded``: how many cancellations of the task have been
+    heeded before; by default, all that there were.
+    """
+    task = asyncio.current_task()
+    if heeded is None:
+        heeded = _cancellations(task)
     try:
         effect = next(effects)
         while True:
             try:
                 result = await carry_out(effect)
+                if _cancellations(task) > heeded:
+                    raise asyncio.CancelledError
             except EOConsumerError as error:
                 effect = effects.throw(error)
             else:
@@ -25,3 +43,7 @@ async def drive(effects: Effects[R], carry_out: Callable[[Effect], Awaitable[Any
     except StopIteration as end:
         value: R = end.value
         return value
+
+
+def _cancellations(task: asyncio.Task[Any] | None) -> int:
+    return 0 if task is None else task.cancelling()

@@ -59,7 +59,8 @@ class AsyncReader:
         """
         try:
             await self._join()
-            await self._drive(self.flow.read())
+            # Of this task, which is ours, none has been heeded before.
+            await drive(self.flow.read(), self._carry_out, heeded=0)
         except BaseException as error:
             await self._let_go(lost=isinstance(error, BrokerError | StoreError))
             raise
