@@ -22,6 +22,10 @@ F = TypeVar("F", bound="type[object] | Callable[..., object]")
 ORDERS = TopicPartition("orders", 0)
 RETURNS = TopicPartition("returns", 0)
 
+#: How long a claim may take that has to end the session of a former owner, in seconds, on a machine
+#: that is busy with other tests. Left alone, servers hold the rows of such a session for 60 s.
+TAKE_OVER_SECONDS = 10.0
+
 
 class Contract:
     """What the tests know of a store; a store's own class supplies it."""

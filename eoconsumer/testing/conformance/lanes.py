@@ -14,11 +14,17 @@ from eoconsumer.core.lanes import Ahead, Lane
 from eoconsumer.core.positions import UNKNOWN, Identity, Move, Position, Start
 from eoconsumer.errors import Fenced, StoreError
 from eoconsumer.protocols import LaneStore, StoreSession
-from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, needs, owner, step
+from eoconsumer.testing.conformance.contract import (
+    ORDERS,
+    RETURNS,
+    TAKE_OVER_SECONDS,
+    Contract,
+    needs,
+    owner,
+    step,
+)
 
 FIRST, SECOND = Lane(1, 2), Lane(2, 2)
-#: How long a claim may take that has to end the session of a former lane.
-TAKE_OVER_SECONDS = 2.0
 
 
 def under(whole: Position) -> Start:

@@ -18,6 +18,7 @@ from eoconsumer.protocols import Store, StoreSession
 from eoconsumer.testing.conformance.contract import (
     ORDERS,
     RETURNS,
+    TAKE_OVER_SECONDS,
     Contract,
     needs,
     owner,
@@ -25,8 +26,6 @@ from eoconsumer.testing.conformance.contract import (
     step,
 )
 
-#: How long a claim may take that has to end the session of a former owner.
-TAKE_OVER_SECONDS = 2.0
 #: How long a claim may take that cannot end it, before it asks for another try.
 BLOCKED_SECONDS = 15.0
 #: How many messages two owners take from each other.
