@@ -12,6 +12,7 @@ import subprocess
 import sys
 import tempfile
 import time
+from collections import deque
 from pathlib import Path
 
 from eoconsumer.errors import ConfigurationError
@@ -19,6 +20,10 @@ from eoconsumer.servers.startable import Startable
 
 GUARD = Path(__file__).with_name("guard.py")
 LOG_TAIL_LINES = 25
+
+#: How many ports are reserved at a time by one process.
+RESERVED = 32
+_reservations: deque[socket.socket] = deque()
 
 
 class ServerProcess(Startable):
@@ -199,11 +204,34 @@ class ServerProcess(Startable):
 def free_port() -> int:
     """Choose a free port below those that the system gives to outgoing connections.
 
-    From that range some client could take the port while its server is down for a restart.
+    From that range some client could take the port while its server is down for a restart. Until
+    this process has chosen ``RESERVED`` others, no other process chooses it: 1. two find it free,
+    2. both start a server, which takes seconds, 3. the slower one finds it taken.
     """
-    while not is_free(port := random.randrange(15_000, 32_000)):
+    while not (is_free(port := random.randrange(15_000, 32_000)) and _reserve(port)):
         pass
     return port
+
+
+def _reserve(port: int) -> bool:
+    """Take ``port`` of UDP, which no server here wants; return False if somebody has it."""
+    reservation = socket.socket(type=socket.SOCK_DGRAM)
+    try:
+        reservation.bind(("127.0.0.1", port))
+    except OSError:
+        reservation.close()
+        return False
+    _reservations.append(reservation)
+    _give_back(RESERVED)
+    return True
+
+
+def _give_back(kept: int = 0) -> None:
+    while len(_reservations) > kept:
+        _reservations.popleft().close()
+
+
+atexit.register(_give_back)
 
 
 def is_free(port: int) -> bool:

@@ -42,6 +42,7 @@ def expired(field: Field, fault: Fault) -> Outcome:
     side = field.side
     _begin(field)
     side.worker.signal(signal.SIGSTOP)
+    side.produce(1)  # they answer the fetch that is on its way, which would bring all of the many
     side.produce(MANY)
     side.expire(left=FEW)
     since = side.worker.signal(signal.SIGCONT)
