@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Annotated, Any, Literal
+from typing import Any, Literal
 
 from pydantic import (
     BaseModel,
@@ -15,6 +15,7 @@ from pydantic import (
     field_validator,
     model_validator,
 )
+from pydantic_core import ErrorDetails
 
 from eoconsumer.core.lanes import MOST_LANES
 from eoconsumer.core.modes import Mode
@@ -22,8 +23,8 @@ from eoconsumer.core.retry import RetryPolicy
 from eoconsumer.core.settings import OnDataLoss, OnIdentityChange, OnPoison, Positions, Settings
 from eoconsumer.errors import ConfigurationError
 
-#: Milliseconds since the epoch, as Kafka has them.
-Moment = Annotated[int, Field(ge=0, lt=2**63)]
+#: What ``start`` may be, if it is no moment.
+WORDS = ("earliest", "latest", "error", "group")
 
 
 class Config(BaseModel):
@@ -34,7 +35,7 @@ class Config(BaseModel):
     bootstrap_servers: str = Field(min_length=1)
     group: str = Field(min_length=1)
     mode: Mode = Mode.EXACTLY_ONCE
-    start: Literal["earliest", "latest", "error", "group"] | Moment = "earliest"
+    start: Literal["earliest", "latest", "error", "group"] | int = "earliest"
     batch_size: int = Field(10_000, ge=1)
     batch_bytes: int = Field(16 * 1024 * 1024, ge=1)
     max_partitions: int | None = Field(None, ge=1)
@@ -61,7 +62,12 @@ class Config(BaseModel):
             if value.tzinfo is None:
                 raise ValueError("a start without a time zone could be any of 24 moments")
             return int(value.timestamp() * 1000)
-        return value
+        if value in WORDS or (type(value) is int and 0 <= value < 2**63):
+            return value
+        raise ValueError(
+            f"{value!r} is no start; give {', '.join(map(repr, WORDS))}, a datetime with a time "
+            "zone, or milliseconds since the epoch"
+        )
 
     @model_validator(mode="after")
     def _together(self) -> Config:
@@ -109,7 +115,7 @@ class Config(BaseModel):
             return cls(**values)
         except ValidationError as error:
             errors = error.errors(include_url=False, include_input=False)
-            wrong = "; ".join(": ".join((*map(str, e["loc"]), _said(e["msg"]))) for e in errors)
+            wrong = "; ".join(": ".join((*map(str, e["loc"]), _said(e))) for e in errors)
             raise ConfigurationError(f"{wrong}. Nothing was consumed.") from None
 
     @property
@@ -155,5 +161,7 @@ class Config(BaseModel):
         return replace(whole, commit_batch=max(1, whole.commit_batch // self.lanes))
 
 
-def _said(text: str) -> str:
-    return text.removeprefix("Value error, ")  # pydantic's words before our own
+def _said(error: ErrorDetails) -> str:
+    if error["type"] == "string_too_short":
+        return "it is missing or empty"
+    return error["msg"].removeprefix("Value error, ")  # pydantic's words before our own
