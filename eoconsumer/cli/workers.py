@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import logging
 import multiprocessing
 import os
@@ -50,8 +51,12 @@ def _consume(target: Target) -> None:
     """
     _log_to_stderr()
     _on_signals(_leave)
+    consumer = target.consumer()
+    # What was imported lives as long as this process: full collections need not look through it.
+    gc.collect()
+    gc.freeze()
     try:
-        calling.run(target.consumer())
+        calling.run(consumer)
     finally:
         _on_signals(signal.SIG_IGN)
 
