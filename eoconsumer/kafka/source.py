@@ -35,6 +35,8 @@ from eoconsumer.message import RawMessage, TopicPartition
 log = logging.getLogger("eoconsumer.kafka")
 Callback = Callable[[list[TopicPartition]], None]
 
+#: How long to wait for the name that the group gives a member which has just asked to join.
+NAMING_SECONDS = 3.0
 #: How long to wait for the end of a rebalance that a leaving member is part of.
 LEAVE_SECONDS = 10.0
 #: How long a client that lost its place in the group may look for another where Kafka answers.
@@ -52,6 +54,7 @@ class KafkaSource:
         self._stays = is_broker_side(settings) or "group.instance.id" in settings
         self._paused: set[TopicPartition] = set()
         self._in_callback = False
+        self._is_subscribed = False
         self._outside_since: float | None = None  # lost its place in the group, and has no other
         self._said: dict[int, float] = {}
         self._ended: KafkaError | None = None
@@ -90,6 +93,7 @@ class KafkaSource:
 
             return call
 
+        self._is_subscribed = True
         self._client.subscribe(
             list(topics),
             on_assign=on(assigned, self._take),
@@ -239,10 +243,22 @@ class KafkaSource:
         """
         if self._ended is not None or self._stays or self._client.assignment():
             return
+        self._wait_for_a_name()
         self._client.unsubscribe()
         until = time.monotonic() + LEAVE_SECONDS
         while self._client.memberid() and time.monotonic() < until:
             self._client.poll(0.02)
+
+    def _wait_for_a_name(self) -> None:
+        """Let the group name us first, if it may be about to: who has no name cannot leave (2.16).
+
+        1. A new member asks to join, 2. the broker notes a name for it, and answers (KIP-394), 3.
+        the client is closed before it hears that: whoever joins then waits for the noted one, as
+        does the whole group, until its session times out.
+        """
+        until = time.monotonic() + NAMING_SECONDS
+        while self._is_subscribed and not self._client.memberid() and time.monotonic() < until:
+            time.sleep(0.01)
 
     # --- answers to rebalances ---------------------------------------------------------------
 
