@@ -182,6 +182,11 @@ class Messages(Sequence[Message[V]]):
         """What Kafka's client returned."""
         return self._raw
 
+    @property
+    def are_decoded(self) -> bool:
+        """Whether it is known that each of them could be decoded."""
+        return self._view is Message
+
     def sizes(self) -> list[int]:
         """Return how many bytes the values have in Kafka."""
         return list(map(len, self._raw))

@@ -16,6 +16,7 @@ from eoconsumer.message import Message, Messages, RawMessage, TopicPartition, Un
 from eoconsumer.protocols import AsyncScope, AsyncStoreSession
 from eoconsumer.runner.judging import culprit, in_time, judged, must_be_done, trace
 from eoconsumer.runner.recording import Recording
+from eoconsumer.runner.undecoded import first_undecoded, reading
 from eoconsumer.runner.user import User
 from eoconsumer.runner.watch import Watch
 from eoconsumer.runner_async.waiting import FAILURES, not_ours
@@ -48,17 +49,22 @@ class AsyncWork:
         if not messages:
             return
         route = self._user.routes.of(run.partition.topic)
+        undecoded = first_undecoded(messages)
+        handler = route.call if undecoded is None else reading(route.call)
         if route.form == "writes":
-            await self._record(run, messages, route.call, until, attempt)
+            await self._record(run, messages, handler, until, attempt)
             return
-        call_handler = route.call if inside else self._flushing(route.call)
-        if route.form == "batch":
+        call_handler = handler if inside else self._flushing(handler)
+        if route.form == "batch" and undecoded is not None:
+            call = partial(getattr, undecoded, "value")  # it raises
+            await self._stage(run, messages, call, until, attempt, before="untouched")
+        elif route.form == "batch":
             call = partial(call_handler, list(messages), session)
-            await self._stage(run, messages, call, until, attempt)
+            await self._stage(run, messages, call, until, attempt, before="perhaps")
         elif self._watch.tracing:
             for message in messages:
                 call = partial(call_handler, message, session)
-                await self._stage(run, [message], call, until, attempt, one_by_one=True)
+                await self._stage(run, [message], call, until, attempt, before="handled")
         else:
             for message in messages:
                 try:
@@ -147,7 +153,7 @@ class AsyncWork:
         until: float | None,
         attempt: int,
         *,
-        one_by_one: bool = False,
+        before: Before,
     ) -> None:
         began = time.monotonic()
         try:
@@ -156,7 +162,6 @@ class AsyncWork:
             not_ours(error)
             trace(self._watch, run, messages, attempt, "handle", began, error)
             offset = culprit(self._store, messages, error)
-            before: Before = "handled" if one_by_one else "perhaps"
             failure = await self._failure(run, offset, error, until, before=before)
             raise failure from failure.__cause__
         must_be_done(returned)
