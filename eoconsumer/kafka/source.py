@@ -29,16 +29,13 @@ from eoconsumer.kafka import start
 from eoconsumer.kafka.commits import GroupCommits
 from eoconsumer.kafka.inspector import Inspector
 from eoconsumer.kafka.log import librdkafka_log
-from eoconsumer.kafka.settings import is_broker_side, is_incremental, refused, text
+from eoconsumer.kafka.membership import Membership
+from eoconsumer.kafka.settings import is_incremental, refused, text
 from eoconsumer.message import RawMessage, TopicPartition
 
 log = logging.getLogger("eoconsumer.kafka")
 Callback = Callable[[list[TopicPartition]], None]
 
-#: How long to wait for the name that the group gives a member which has just asked to join.
-NAMING_SECONDS = 3.0
-#: How long to wait for the end of a rebalance that a leaving member is part of.
-LEAVE_SECONDS = 10.0
 #: How long a client that lost its place in the group may look for another where Kafka answers.
 OUTSIDE_SECONDS = 30.0
 #: librdkafka would ask again for ever, and nothing would be consumed.
@@ -51,10 +48,8 @@ class KafkaSource:
     def __init__(self, settings: Mapping[str, Any]) -> None:
         """Make the client of ``settings``; raises ``ConfigurationError`` for a bad one."""
         self._incremental = is_incremental(settings)
-        self._stays = is_broker_side(settings) or "group.instance.id" in settings
         self._paused: set[TopicPartition] = set()
         self._in_callback = False
-        self._is_subscribed = False
         self._outside_since: float | None = None  # lost its place in the group, and has no other
         self._said: dict[int, float] = {}
         self._ended: KafkaError | None = None
@@ -70,6 +65,7 @@ class KafkaSource:
         except (KafkaException, ValueError, TypeError) as error:
             raise refused(error) from error
         self._commits = GroupCommits(self._client)
+        self._membership = Membership(self._client, settings)
 
     def subscribe(
         self, topics: Sequence[str], assigned: Callback, revoked: Callback, lost: Callback
@@ -82,6 +78,7 @@ class KafkaSource:
             def call(_: Consumer, partitions: list[KafkaPartition]) -> None:
                 keys = [TopicPartition(p.topic, p.partition) for p in partitions]
                 self._in_callback = True
+                self._membership.is_heard = True
                 self._outside_since = time.monotonic() if callback is lost else None
                 try:
                     callback(keys)
@@ -93,7 +90,7 @@ class KafkaSource:
 
             return call
 
-        self._is_subscribed = True
+        self._membership.begin()
         self._client.subscribe(
             list(topics),
             on_assign=on(assigned, self._take),
@@ -227,38 +224,15 @@ class KafkaSource:
 
     def close(self) -> None:
         """See outstanding commits through, and leave the group."""
-        for leave in (self._commits.see_through, self._unsubscribe, self._client.close):
+        for leave in (self._commits.see_through, self._leave, self._client.close):
             try:
                 leave()
             except (KafkaException, RuntimeError) as error:
                 log.warning("closing the Kafka client: %s", text(error))
 
-    def _unsubscribe(self) -> None:
-        """Leave a classic group that has given us nothing; ``close`` alone would not (2.16).
-
-        A cooperative member without partitions would end without telling its group, and so would
-        one that ends 1. when its request to join was sent, 2. before it was told its share: the
-        group would wait for it at each rebalance until its session times out. So it lets the
-        rebalance come to its end first. A static member stays in its group on purpose.
-        """
-        if self._ended is not None or self._stays or self._client.assignment():
-            return
-        self._wait_for_a_name()
-        self._client.unsubscribe()
-        until = time.monotonic() + LEAVE_SECONDS
-        while self._client.memberid() and time.monotonic() < until:
-            self._client.poll(0.02)
-
-    def _wait_for_a_name(self) -> None:
-        """Let the group name us first, if it may be about to: who has no name cannot leave (2.16).
-
-        1. A new member asks to join, 2. the broker notes a name for it, and answers (KIP-394), 3.
-        the client is closed before it hears that: whoever joins then waits for the noted one, as
-        does the whole group, until its session times out.
-        """
-        until = time.monotonic() + NAMING_SECONDS
-        while self._is_subscribed and not self._client.memberid() and time.monotonic() < until:
-            time.sleep(0.01)
+    def _leave(self) -> None:
+        if self._ended is None:
+            self._membership.end()
 
     # --- answers to rebalances ---------------------------------------------------------------
 

@@ -1,4 +1,4 @@
-"""A member that is closed before the group has named it is not waited for."""
+"""A member that is closed before its group has answered it for the first time is gone."""
 
 from __future__ import annotations
 
@@ -9,26 +9,30 @@ import time
 from collections.abc import Iterator
 from contextlib import suppress
 from functools import partial
+from typing import Any
 
 import pytest
 from trial import eventually
 
 from eoconsumer.core.modes import Mode
-from eoconsumer.kafka import KafkaSource, client_settings
+from eoconsumer.kafka import GroupAdmin, KafkaSource, client_settings
 from eoconsumer.message import TopicPartition
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.servers.process import free_port
 
-JOIN_GROUP = 11  # https://kafka.apache.org/protocol#protocol_api_keys
 HELD_SECONDS = 0.4
 SESSION_SECONDS = 20
+CLASSIC = {"session.timeout.ms": SESSION_SECONDS * 1000, "heartbeat.interval.ms": 300}
+#: https://kafka.apache.org/protocol#protocol_api_keys
+JOIN_GROUP, CONSUMER_GROUP_HEARTBEAT = 11, 68
 
 
 class Relay:
-    """Stands before a broker; it holds back what the broker answers to one request to join."""
+    """Stands before a broker; it holds back what the broker answers to one request of a kind."""
 
     def __init__(self) -> None:
         self.port = free_port()
+        self.kind = JOIN_GROUP
         self.armed = threading.Event()
         self.held = threading.Event()
         self._server = socket.create_server(("127.0.0.1", self.port))
@@ -54,7 +58,7 @@ class Relay:
     ) -> None:
         with source, target, suppress(OSError):
             while data := source.recv(1 << 16):
-                is_join = asks and data[4:6] == struct.pack(">h", JOIN_GROUP)
+                is_join = asks and data[4:6] == struct.pack(">h", self.kind)
                 if is_join and self.armed.is_set():
                     self.armed.clear()
                     joining.set()
@@ -75,16 +79,27 @@ def relay() -> Iterator[Relay]:
 
 @pytest.mark.slow
 @pytest.mark.requirement("S3-13")
-def test_a_member_that_leaves_before_it_has_a_name_is_not_waited_for(relay: Relay) -> None:
-    # The broker tells clients the address of the relay.
-    settings = {"advertised.listeners": f"PLAINTEXT://127.0.0.1:{relay.port}"}
+@pytest.mark.parametrize(
+    ("kind", "protocol"),
+    [(JOIN_GROUP, CLASSIC), (CONSUMER_GROUP_HEARTBEAT, {"group.protocol": "consumer"})],
+    ids=["classic", "consumer"],
+)
+def test_a_member_that_leaves_before_it_was_answered_is_not_waited_for(
+    kind: int, protocol: dict[str, Any], relay: Relay
+) -> None:
+    relay.kind = kind
+    settings = {
+        # The broker tells clients the address of the relay.
+        "advertised.listeners": f"PLAINTEXT://127.0.0.1:{relay.port}",
+        "group.consumer.session.timeout.ms": str(SESSION_SECONDS * 1000),
+        "group.consumer.heartbeat.interval.ms": "500",
+    }
     kafka = KafkaBroker(settings=settings)
     relay.start(kafka.port)
     with kafka:
         kafka.create_topic("orders", partitions=2)
-        quick = {"session.timeout.ms": SESSION_SECONDS * 1000, "heartbeat.interval.ms": 300}
         address = f"127.0.0.1:{relay.port}"
-        client = client_settings(address, "ledger", Mode.EXACTLY_ONCE, quick)
+        client = client_settings(address, "ledger", Mode.EXACTLY_ONCE, protocol)
         members = [KafkaSource(client) for _ in range(3)]
         given: dict[KafkaSource, list[TopicPartition]] = {each: [] for each in members}
 
@@ -103,6 +118,8 @@ def test_a_member_that_leaves_before_it_has_a_name_is_not_waited_for(relay: Rela
         polling.start()
         try:
             leaving.close()
+            group = GroupAdmin(client)
+            eventually(group.members, lambda count: count == 1, seconds=SESSION_SECONDS / 2)
             join(late)
             eventually(lambda: late.poll(1, 0.01) or given[late], seconds=SESSION_SECONDS / 2)
         finally:
