@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from dataclasses import replace
 from datetime import datetime
-from typing import Any, Literal
+from typing import Any, Literal, get_args
 
 from pydantic import (
     BaseModel,
@@ -24,7 +24,8 @@ from eoconsumer.core.settings import OnDataLoss, OnIdentityChange, OnPoison, Pos
 from eoconsumer.errors import ConfigurationError
 
 #: What ``start`` may be, if it is no moment.
-WORDS = ("earliest", "latest", "error", "group")
+Word = Literal["earliest", "latest", "error", "group"]
+WORDS = get_args(Word)
 
 
 class Config(BaseModel):
@@ -35,7 +36,7 @@ class Config(BaseModel):
     bootstrap_servers: str = Field(min_length=1)
     group: str = Field(min_length=1)
     mode: Mode = Mode.EXACTLY_ONCE
-    start: Literal["earliest", "latest", "error", "group"] | int = "earliest"
+    start: Word | int = "earliest"
     batch_size: int = Field(10_000, ge=1)
     batch_bytes: int = Field(16 * 1024 * 1024, ge=1)
     max_partitions: int | None = Field(None, ge=1)
