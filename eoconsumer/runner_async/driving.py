@@ -8,6 +8,7 @@ from typing import Any, TypeVar
 
 from eoconsumer.core.effects import Effect, Effects
 from eoconsumer.errors import EOConsumerError
+from eoconsumer.runner_async.waiting import cancellations
 
 R = TypeVar("R")
 
@@ -26,15 +27,14 @@ async def drive(
     So it is looked for behind each effect. ``heeded``: how many cancellations of the task have been
     heeded before; by default, all that there were.
     """
-    task = asyncio.current_task()
     if heeded is None:
-        heeded = _cancellations(task)
+        heeded = cancellations()
     try:
         effect = next(effects)
         while True:
             try:
                 result = await carry_out(effect)
-                if _cancellations(task) > heeded:
+                if cancellations() > heeded:
                     raise asyncio.CancelledError
             except EOConsumerError as error:
                 effect = effects.throw(error)
@@ -43,7 +43,3 @@ async def drive(
     except StopIteration as end:
         value: R = end.value
         return value
-
-
-def _cancellations(task: asyncio.Task[Any] | None) -> int:
-    return 0 if task is None else task.cancelling()

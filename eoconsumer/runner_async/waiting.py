@@ -48,6 +48,12 @@ class LoopFlag:
             self._event.set()
 
 
+def cancellations() -> int:
+    """Return how often somebody has cancelled the task that asks."""
+    task = asyncio.current_task()
+    return 0 if task is None else task.cancelling()
+
+
 def not_ours(error: BaseException) -> None:
     """Raise ``error`` again if it is the cancellation of this task, and no failure of the user's.
 
@@ -55,8 +61,7 @@ def not_ours(error: BaseException) -> None:
     though nobody has cancelled us. Let through, it would end ``run`` as if it had been cancelled,
     which a TaskGroup takes for an order and does not tell.
     """
-    task = asyncio.current_task()
-    if isinstance(error, asyncio.CancelledError) and task is not None and task.cancelling():
+    if isinstance(error, asyncio.CancelledError) and cancellations():
         raise error
 
 
