@@ -4,15 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
+from typing import Any
 from uuid import uuid4
 
 import pytest
-from sqlalchemy import create_engine, select, text
+from sqlalchemy import Table, create_engine, insert, select, text
 from sqlalchemy.orm import DeclarativeBase, Mapped, mapped_column
 
 from eoconsumer.core.positions import Move, Position, Start
 from eoconsumer.message import TopicPartition
 from eoconsumer.servers.sql import SQLServer
+from eoconsumer.stores.sql import groups
 from eoconsumer.stores.sql.session import SQLSession
 from tests.conformance.sql_stores import FreshStore, fresh_store, ledger
 
@@ -88,3 +90,33 @@ def texts(store: FreshStore) -> Sequence[str]:
     """Return what everybody sees in the ledger."""
     with store.engine.connect() as connection:
         return list(connection.scalars(select(ledger.c.text).order_by(ledger.c.id)))
+
+
+def inserts(into: Table, rows: Sequence[dict[str, Any]]) -> list[Any]:
+    """Return the writes of a handler that inserts ``rows``."""
+    statement = insert(into)
+    return [(statement, row) for row in rows]
+
+
+def written(store: FreshStore, table: Table, *batches: Sequence[Any]) -> list[dict[str, Any]]:
+    """Send each of ``batches`` in a transaction of one session; return the rows of the table."""
+    session, _ = owner(store)
+    for batch in batches:
+        with session.transaction() as transaction:
+            transaction.write(batch)
+    with store.engine.connect() as connection:
+        rows = connection.execute(select(table).order_by(table.c.number)).mappings()
+        return [dict(row) for row in rows]
+
+
+def noted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[bool]:
+    """Return a list that tells of each group of many rows whether it went the way ``name``."""
+    found: list[bool] = []
+    way = getattr(groups, name)
+
+    def noting(*arguments: Any) -> bool:
+        found.append(way(*arguments))
+        return found[-1]
+
+    monkeypatch.setattr(groups, name, noting)
+    return found

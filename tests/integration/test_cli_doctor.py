@@ -48,18 +48,24 @@ def test_the_doctor_leaves_nothing_but_its_own_row(
     assert {row.get("next_offset", 0) for row in database["eoconsumer_offsets"].find()} == {0}
 
 
-def test_the_doctor_finds_positions_that_do_not_fit_the_topic(
-    shop: Shop, fill: Fill, topic: str, store: MongoStore
-) -> None:
-    fill(topic, 10)
+def refused_positions(shop: Shop, store: MongoStore, topic: str, start: Start) -> str:
+    """Store ``start`` as the position of the topic; return what the doctor finds wrong with it."""
     store.setup()
     place = TopicPartition(topic, 0)
     session = store.open(topic, "somebody")
-    session.claim([place], {place: Start(500, 1)})
+    session.claim([place], {place: start})
     session.close()
     code, out, _ = shop.call("doctor", "shop:Ledger")
     passed, said = lines(out)["positions"]
     assert (code, passed) == (78, "FAILED")
+    return said
+
+
+def test_the_doctor_finds_positions_that_do_not_fit_the_topic(
+    shop: Shop, fill: Fill, topic: str, store: MongoStore
+) -> None:
+    fill(topic, 10)
+    said = refused_positions(shop, store, topic, Start(500, 1))
     assert f"{topic}[0] is at 500, the topic has 0 to 10" in said
 
 
@@ -67,14 +73,7 @@ def test_the_doctor_finds_positions_of_a_topic_that_was_created_again(
     shop: Shop, fill: Fill, topic: str, store: MongoStore
 ) -> None:
     fill(topic, 10)
-    store.setup()
-    place = TopicPartition(topic, 0)
-    session = store.open(topic, "somebody")
-    session.claim([place], {place: Start(5, 1, identity=Identity("of-another-life"))})
-    session.close()
-    code, out, _ = shop.call("doctor", "shop:Ledger")
-    passed, said = lines(out)["positions"]
-    assert (code, passed) == (78, "FAILED")
+    said = refused_positions(shop, store, topic, Start(5, 1, identity=Identity("of-another-life")))
     assert "was deleted and created anew" in said
 
 

@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sql_cases import owner
+from sql_cases import inserts, noted, owner, written
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -18,15 +18,11 @@ from sqlalchemy import (
     Numeric,
     String,
     Table,
-    insert,
-    select,
     text,
 )
 
 from eoconsumer.errors import WriteFailed
 from eoconsumer.servers import PostgresServer
-from eoconsumer.stores.sql import groups
-from eoconsumer.stores.sql.copying import copied
 from tests.conformance.sql_stores import FreshStore, fresh_store
 
 ITEMS = Table(
@@ -45,14 +41,7 @@ SEEN = Table("seen_items", MetaData(), Column("number", BigInteger), Column("nam
 @pytest.fixture
 def copies(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each group of many rows went by COPY."""
-    found: list[bool] = []
-
-    def noted(*arguments: Any) -> bool:
-        found.append(copied(*arguments))
-        return found[-1]
-
-    monkeypatch.setattr(groups, "copied", noted)
-    return found
+    return noted(monkeypatch, "copied")
 
 
 @pytest.fixture
@@ -66,29 +55,13 @@ def store(postgres_server: PostgresServer) -> Iterator[FreshStore]:
         yield store
 
 
-def written(store: FreshStore, *batches: Sequence[Any]) -> list[dict[str, Any]]:
-    """Send each of ``batches`` in a transaction of one session; return the rows of the table."""
-    session, _ = owner(store)
-    for batch in batches:
-        with session.transaction() as transaction:
-            transaction.write(batch)
-    with store.engine.connect() as connection:
-        rows = connection.execute(select(ITEMS).order_by(ITEMS.c.number)).mappings()
-        return [dict(row) for row in rows]
-
-
-def inserts(into: Table, rows: Sequence[dict[str, Any]]) -> list[Any]:
-    statement = insert(into)
-    return [(statement, row) for row in rows]
-
-
 ODD = ["", "\\N", "a\tb", "a\nb\r", "back\\slash", '"quoted"', "Zürich", "\\.", None]
 
 
 def test_texts_and_whole_numbers_arrive_as_they_are(store: FreshStore, copies: list[bool]) -> None:
     rows = [{"number": n, "name": ODD[n % len(ODD)], "price": Decimal(n) / 100} for n in range(70)]
 
-    found = written(store, inserts(ITEMS, rows))
+    found = written(store, ITEMS, inserts(ITEMS, rows))
 
     assert copies == [True]
     assert [{name: row[name] for name in rows[0]} for row in found] == rows
@@ -98,24 +71,24 @@ def test_texts_and_whole_numbers_arrive_as_they_are(store: FreshStore, copies: l
 def test_values_whose_text_might_mean_something_else_are_inserted(
     store: FreshStore, copies: list[bool], other: dict[str, Any]
 ) -> None:
-    found = written(store, inserts(ITEMS, [{"number": n, **other} for n in range(60)]))
+    found = written(store, ITEMS, inserts(ITEMS, [{"number": n, **other} for n in range(60)]))
 
     assert True not in copies
     assert len(found) == 60
 
 
 def test_few_rows_are_inserted(store: FreshStore, copies: list[bool]) -> None:
-    written(store, inserts(ITEMS, [{"number": n} for n in range(3)]))
+    written(store, ITEMS, inserts(ITEMS, [{"number": n} for n in range(3)]))
 
     assert copies == [False]
 
 
 def test_a_row_that_is_refused_is_known_and_nothing_stays(store: FreshStore) -> None:
     with pytest.raises(WriteFailed) as failed:
-        written(store, inserts(ITEMS, [{"number": n} for n in range(100)]))
+        written(store, ITEMS, inserts(ITEMS, [{"number": n} for n in range(100)]))
 
     assert failed.value.index == 77
-    assert written(store) == []
+    assert written(store, ITEMS) == []
 
 
 def test_outside_of_a_transaction_what_stands_before_the_refused_row_stays(
@@ -127,7 +100,7 @@ def test_outside_of_a_transaction_what_stands_before_the_refused_row_stays(
         session.write(inserts(ITEMS, [{"number": n} for n in range(100)]))
 
     assert (failed.value.index, failed.value.before_are_done) == (77, True)
-    assert [row["number"] for row in written(store)] == list(range(77))
+    assert [row["number"] for row in written(store, ITEMS)] == list(range(77))
 
 
 RULE = "CREATE RULE elsewhere AS ON INSERT TO items WHERE NEW.number > 9 DO INSTEAD NOTHING"
@@ -140,14 +113,14 @@ def test_tables_that_treat_inserts_in_their_own_way_get_inserts(
     with store.engine.begin() as connection:
         connection.execute(text(change))
 
-    found = written(store, inserts(ITEMS, [{"number": n} for n in range(60)]))
+    found = written(store, ITEMS, inserts(ITEMS, [{"number": n} for n in range(60)]))
 
     assert copies == [False]
     assert len(found) == (10 if change == RULE else 60)
 
 
 def test_a_view_gets_inserts(store: FreshStore, copies: list[bool]) -> None:
-    found = written(store, inserts(SEEN, [{"number": n, "name": "tea"} for n in range(60)]))
+    found = written(store, ITEMS, inserts(SEEN, [{"number": n, "name": "tea"} for n in range(60)]))
 
     assert copies == [False]
     assert len(found) == 60
@@ -164,7 +137,7 @@ def test_what_refuses_a_copy_all_the_same_gets_each_row_once_and_is_not_asked_ag
         for begin in (100, 200)
     )
 
-    found = written(store, first, second)
+    found = written(store, ITEMS, first, second)
 
     assert [row["price"] for row in found] == [1] * 120
     assert copies == [False]  # the first one ended in an error

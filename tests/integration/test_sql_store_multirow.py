@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 from datetime import datetime
 from decimal import Decimal
 from typing import Any
 
 import pytest
-from sql_cases import owner
+from sql_cases import inserts, noted, owner, written
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -18,8 +18,6 @@ from sqlalchemy import (
     Numeric,
     Table,
     Text,
-    insert,
-    select,
     text,
 )
 from sqlalchemy.dialects import mysql
@@ -27,7 +25,6 @@ from sqlalchemy.exc import DBAPIError
 
 from eoconsumer.errors import WriteFailed
 from eoconsumer.servers import MariaDBServer
-from eoconsumer.stores.sql import groups
 from eoconsumer.stores.sql.multirow import inserted
 from eoconsumer.stores.sql.translation import Kind, kind_of
 from tests.conformance.sql_stores import FreshStore, fresh_store
@@ -56,14 +53,7 @@ ODD: dict[str, list[Any]] = {
 @pytest.fixture
 def joined(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
     """Whether each group of many rows was put together here."""
-    found: list[bool] = []
-
-    def noted(*arguments: Any) -> bool:
-        found.append(inserted(*arguments))
-        return found[-1]
-
-    monkeypatch.setattr(groups, "inserted", noted)
-    return found
+    return noted(monkeypatch, "inserted")
 
 
 @pytest.fixture
@@ -74,22 +64,6 @@ def store(mariadb_server: MariaDBServer) -> Iterator[FreshStore]:
         yield store
 
 
-def written(store: FreshStore, *batches: Sequence[Any]) -> list[dict[str, Any]]:
-    """Send each of ``batches`` in a transaction of one session; return the rows of the table."""
-    session, _ = owner(store)
-    for batch in batches:
-        with session.transaction() as transaction:
-            transaction.write(batch)
-    with store.engine.connect() as connection:
-        rows = connection.execute(select(ITEMS).order_by(ITEMS.c.number)).mappings()
-        return [dict(row) for row in rows]
-
-
-def inserts(rows: Sequence[dict[str, Any]]) -> list[Any]:
-    statement = insert(ITEMS)
-    return [(statement, row) for row in rows]
-
-
 @pytest.mark.parametrize("column", ODD)
 @pytest.mark.parametrize("with_null", [False, True])
 def test_values_of_all_kinds_arrive_as_by_statements_of_their_own(
@@ -98,13 +72,13 @@ def test_values_of_all_kinds_arrive_as_by_statements_of_their_own(
     values = [*ODD[column], *([None] if with_null else [])]
     rows = [{"number": n - 9, column: values[n % len(values)]} for n in range(60)]
 
-    found = written(store, inserts(rows))
+    found = written(store, ITEMS, inserts(ITEMS, rows))
 
     assert joined == [True]
     with store.engine.begin() as connection:
         ITEMS.metadata.drop_all(connection)
         ITEMS.metadata.create_all(connection)
-    assert found == written(store, *[inserts([row]) for row in rows])
+    assert found == written(store, ITEMS, *[inserts(ITEMS, [row]) for row in rows])
 
 
 def test_thousands_of_rows_take_a_few_statements(store: FreshStore, joined: list[bool]) -> None:
@@ -114,12 +88,12 @@ def test_thousands_of_rows_take_a_few_statements(store: FreshStore, joined: list
 
     with session.transaction() as transaction:
         before = int(transaction.session.execute(count).one()[1])
-        transaction.write(inserts(rows))
+        transaction.write(inserts(ITEMS, rows))
         after = int(transaction.session.execute(count).one()[1])
 
     assert joined == [True]
     assert after - before == 4
-    assert [{name: row[name] for name in rows[0]} for row in written(store)] == rows
+    assert [{name: row[name] for name in rows[0]} for row in written(store, ITEMS)] == rows
 
 
 def test_rows_that_are_too_long_for_one_statement_of_the_server_are_sent_in_several(
@@ -128,7 +102,7 @@ def test_rows_that_are_too_long_for_one_statement_of_the_server_are_sent_in_seve
     short = [{"number": n + 1_000, "name": "short"} for n in range(200)]
     long = [{"number": n + 2_000, "name": "x" * 190_000} for n in range(120)]
 
-    found = written(store, inserts(short + long))
+    found = written(store, ITEMS, inserts(ITEMS, short + long))
 
     assert [len(row["name"]) for row in found] == [5] * 200 + [190_000] * 120
 
@@ -140,7 +114,7 @@ def test_what_happens_to_a_row_that_is_there_happens_to_each_of_many(
     add = add.on_duplicate_key_update(price=ITEMS.c.price + add.inserted.price)
     writes = [(add, {"number": n % 10, "price": n}) for n in range(100)]
 
-    found = written(store, writes)
+    found = written(store, ITEMS, writes)
 
     assert joined == [True]
     assert [row["price"] for row in found] == [sum(range(n, 100, 10)) for n in range(10)]
@@ -148,10 +122,12 @@ def test_what_happens_to_a_row_that_is_there_happens_to_each_of_many(
 
 def test_a_row_that_is_refused_is_known_and_nothing_stays(store: FreshStore) -> None:
     with pytest.raises(WriteFailed) as failed:
-        written(store, inserts([{"number": n, "name": "secret"} for n in range(2_000)]))
+        written(
+            store, ITEMS, inserts(ITEMS, [{"number": n, "name": "secret"} for n in range(2_000)])
+        )
 
     assert failed.value.index == 77
-    assert written(store) == []
+    assert written(store, ITEMS) == []
     told = str(failed.value.__cause__)
     assert len(told) < 1_000
     assert "secret" not in told
@@ -163,10 +139,10 @@ def test_outside_of_a_transaction_what_stands_before_the_refused_row_stays(
     session, _ = owner(store)
 
     with pytest.raises(WriteFailed) as failed:
-        session.write(inserts([{"number": n} for n in range(100)]))
+        session.write(inserts(ITEMS, [{"number": n} for n in range(100)]))
 
     assert (failed.value.index, failed.value.before_are_done) == (77, True)
-    assert [row["number"] for row in written(store)] == list(range(77))
+    assert [row["number"] for row in written(store, ITEMS)] == list(range(77))
 
 
 def test_a_connection_that_is_gone_is_known_as_lost(store: FreshStore) -> None:
