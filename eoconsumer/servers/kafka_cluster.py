@@ -5,6 +5,7 @@ from __future__ import annotations
 import time
 from collections.abc import Mapping
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import suppress
 
 from confluent_kafka import KafkaException
 from confluent_kafka.admin import AdminClient
@@ -165,19 +166,22 @@ class KafkaCluster(Startable):
         found = self._admin().list_topics(topic, timeout=5).topics[topic].partitions[partition]
         return [node for number in found.isrs if (node := self._node(number))]
 
-    def coordinator(self, group: str) -> KafkaNode:
-        """Return the node that coordinates ``group``.
+    def coordinator(self, group: str, timeout: float = 30.0) -> KafkaNode:
+        """Wait until ``group`` has a coordinator that is alive and has loaded it; return that node.
 
         Raises:
-            KafkaException: as the broker says it.
-            LookupError: when it is no node of ours.
+            TimeoutError: when it has none after ``timeout`` seconds.
         """
-        admin = self._admin()
-        described = admin.describe_consumer_groups([group], request_timeout=10)[group].result()
-        node = self._node(described.coordinator.id)
-        if node is None:
-            raise LookupError(f"The group {group} has no coordinator now.")
-        return node
+        deadline = time.monotonic() + timeout
+        while time.monotonic() < deadline:
+            admin = self._admin()  # kept until the answer is here
+            asked = admin.describe_consumer_groups([group], request_timeout=10)[group]
+            with suppress(KafkaException):  # it is just being loaded by another node
+                node = self._node(asked.result().coordinator.id)
+                if node is not None and node.alive:
+                    return node
+            time.sleep(POLL_SECONDS)
+        raise TimeoutError(f"The group {group} has no coordinator within {timeout:g} s.")
 
     def _admin(self) -> AdminClient:
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})

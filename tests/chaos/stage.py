@@ -208,7 +208,12 @@ class Stage:
         assert eventually(wanted, seconds), f"not within {seconds} s, in {self._folder}"
 
     def drain(self) -> None:
-        """Wait until every position stands behind what was produced; the checker sees if not."""
+        """Wait until every position stands behind what was produced; the checker sees if not.
+
+        What a mutant is given counts from the moment in which the workers have their partitions: a
+        busy machine may take longer to start them.
+        """
+        self.wait(lambda: all(member.heard("claimed") for member in self._members if member.alive))
         eventually(lambda: set(self.positions().values()) == {self._fed}, self._patience)
 
     def positions(self) -> dict[int, int]:

@@ -40,14 +40,13 @@ def test_a_primary_that_is_killed_under_load_and_returns_costs_no_message(
 ) -> None:
     topic = topic_factory(partitions=4)
     produced = fill(topic, COUNT)
-    worker = start(topic, {"slow": 0.005}, batch_size=50)
-    worker.wait_for("settled", 2)
+    stop = {"point": "written", "after": 120, "do": "stop"}
+    worker = start(topic, {"slow": 0.005, **stop}, batch_size=50)
+    worker.wait_until_stopped("written")  # so a transaction is open
 
     former = mongo_replica_set.primary()
-    before = worker.heard("settled")[-1]["at"]
-    worker.wait_for("handled", since=before)  # so a transaction is open
     former.kill()
-    met = worker.wait_for("store retry", since=before)["at"]
+    met = worker.wait_for("store retry", since=worker.resume())["at"]
     worker.wait_for("settled", 2, since=met)
     former.start()
     produced += fill(topic, 100)
