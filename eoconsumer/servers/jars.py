@@ -8,7 +8,9 @@ import os
 import shutil
 import subprocess
 import tempfile
+from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
+from contextlib import contextmanager
 from pathlib import Path
 
 from eoconsumer.errors import ConfigurationError
@@ -45,11 +47,18 @@ def kafka_jars() -> Path:
     jars = cache_folder() / f"kafka-{KAFKA_VERSION}"
     if not jars.is_dir():
         jars.parent.mkdir(parents=True, exist_ok=True)
-        with (jars.parent / f"{jars.name}.lock").open("w") as lock:
-            fcntl.flock(lock, fcntl.LOCK_EX)
+        with alone_with(jars):
             if not jars.is_dir():
                 _fetch(jars)
     return jars
+
+
+@contextmanager
+def alone_with(jars: Path) -> Iterator[None]:
+    """Keep other processes waiting that want to fill ``jars``, too."""
+    with (jars.parent / f"{jars.name}.lock").open("w") as lock:
+        fcntl.flock(lock, fcntl.LOCK_EX)
+        yield
 
 
 def _fetch(jars: Path) -> None:

@@ -53,11 +53,17 @@ def _in_wheel() -> Path | None:
     return Path(JAVA)
 
 
-def _version(java: Path) -> int:
-    """Ask ``java`` for its major version; 0 when it does not run (macOS has such a stub)."""
+@functools.cache
+def version_text(java: Path) -> str:
+    """Return what ``java`` tells of itself; empty when it does not run (macOS has such a stub)."""
     try:
         told = subprocess.run([java, "-version"], capture_output=True, text=True, check=False)
     except OSError:
-        return 0
-    major = re.search(r'version "(\d+)', told.stderr)
+        return ""
+    return told.stderr
+
+
+def _version(java: Path) -> int:
+    """Return the major version of ``java``; 0 when it tells none."""
+    major = re.search(r'version "(\d+)', version_text(java))
     return int(major[1]) if major else 0

@@ -14,6 +14,7 @@ from confluent_kafka.admin import AdminClient
 from confluent_kafka.cimpl import NewTopic
 
 from eoconsumer.errors import ConfigurationError
+from eoconsumer.servers.class_archive import class_archive
 from eoconsumer.servers.jars import kafka_jars
 from eoconsumer.servers.java import find_java
 from eoconsumer.servers.process import ServerProcess, free_port
@@ -162,7 +163,13 @@ class KafkaBroker(ServerProcess):
         return AdminClient({"bootstrap.servers": self.bootstrap_servers, "log_level": 2})
 
     def _java(self, main_class: str, *flags: str) -> list[str]:
-        return [str(find_java()), *JVM_FLAGS, *flags, "-cp", f"{kafka_jars()}/*", main_class]
+        java = [str(find_java()), *JVM_FLAGS, *self._classes(), *flags]
+        return [*java, "-cp", f"{kafka_jars()}/*", main_class]
+
+    def _classes(self) -> list[str]:
+        """The flags that spare the JVM most of the work with Kafka's classes."""
+        archive = class_archive(find_java(), _rehearse)
+        return [f"-XX:SharedArchiveFile={archive}"] if archive else []
 
     def _quorum(self) -> dict[str, str]:
         """The settings that name the controllers."""
@@ -194,6 +201,24 @@ class KafkaBroker(ServerProcess):
                     + error.output[-OUTPUT_TAIL:]
                 ) from error
         return properties
+
+
+class _Rehearsal(KafkaBroker):
+    """A broker that is started for the classes that it loads."""
+
+    def _classes(self) -> list[str]:
+        return []
+
+
+def _rehearse(archive: Path) -> None:
+    """Start a broker that writes its classes to ``archive`` when it ends.
+
+    Raises:
+        ConfigurationError: when it does not come up, or does not end by itself.
+    """
+    with _Rehearsal(jvm=[f"-XX:ArchiveClassesAtExit={archive}"]) as broker:
+        if not broker.terminate(timeout=60):
+            raise ConfigurationError("A broker did not end within 60 s.")
 
 
 def new_cluster_id() -> str:

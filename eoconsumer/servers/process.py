@@ -154,10 +154,10 @@ class ServerProcess(Startable):
             os.kill(self._pid, signal.SIGKILL)
         self._wait_for_end()
 
-    def terminate(self, timeout: float = 20.0) -> None:
+    def terminate(self, timeout: float = 20.0) -> bool:
         """Ask the server to end (``end_signal``), kill it after ``timeout`` seconds.
 
-        Its files stay.
+        Its files stay. Return whether it ended by itself.
         """
         if self.alive:
             os.kill(self._pid, self.end_signal)
@@ -167,6 +167,8 @@ class ServerProcess(Startable):
             self._wait_for_end(timeout)
         except subprocess.TimeoutExpired:
             self.kill()
+            return False
+        return True
 
     def pause(self) -> None:
         """Stop the server in its tracks (SIGSTOP); connections to it stay open and hang."""

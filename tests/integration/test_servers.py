@@ -108,6 +108,14 @@ def test_a_paused_primary_loses_its_office_and_is_a_secondary_once_it_goes_on() 
 # The broker
 
 
+def test_a_broker_has_kafkas_classes_from_the_archive(kafka_broker: KafkaBroker) -> None:
+    archives = [each for each in jars.kafka_jars().glob("classes-*.jsa") if each.stat().st_size]
+    if not archives:
+        pytest.skip("this JVM keeps no archive of classes")
+    mapped = Path(f"/proc/{kafka_broker.pid}/maps").read_text()
+    assert any(str(archive) in mapped for archive in archives)
+
+
 def test_kafkas_own_tool_tells_the_lag_of_a_group(kafka_broker: KafkaBroker, topic: str) -> None:
     produce(kafka_broker, topic, 10)
     assert len(consume(kafka_broker, topic, 10)) == 10
