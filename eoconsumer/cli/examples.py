@@ -9,7 +9,7 @@ import signal
 import sys
 import time
 from collections.abc import AsyncIterator
-from contextlib import asynccontextmanager
+from contextlib import asynccontextmanager, suppress
 from dataclasses import dataclass
 from pathlib import Path
 from typing import NamedTuple
@@ -65,14 +65,24 @@ class Process:
 
     async def drain(self) -> None:
         """Let a worker finish what it has in hand and end."""
-        self._process.send_signal(signal.SIGTERM)
+        self._signal(signal.SIGTERM)
         await self.output()
 
     async def end(self) -> None:
         """Make sure that it is gone."""
+        self._signal(signal.SIGKILL)
+        await self._process.wait()
+
+    def _signal(self, number: signal.Signals) -> None:
+        """Send a signal, unless it is known to have ended.
+
+        Not by the methods of asyncio, which in older Pythons ask for its end first: 1. it ends, 2.
+        they take its exit code, 3. asyncio's watcher, who had to, finds no such child, complains to
+        the terminal and reports 255.
+        """
         if self._process.returncode is None:
-            self._process.kill()
-            await self._process.wait()
+            with suppress(ProcessLookupError):
+                os.kill(self._process.pid, number)
 
 
 @asynccontextmanager

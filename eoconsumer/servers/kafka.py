@@ -32,7 +32,7 @@ SETTINGS = {
     "share.coordinator.state.topic.min.isr": "1",
     "auto.create.topics.enable": "false",
     # A killed broker may return only when the controller has given up its old registration.
-    "broker.heartbeat.interval.ms": "300",
+    "broker.heartbeat.interval.ms": "1000",
     "broker.session.timeout.ms": "3000",
     # Nobody watches how far controllers are behind: no need to write twice a second when idle.
     "metadata.max.idle.interval.ms": "0",
