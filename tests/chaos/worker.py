@@ -19,7 +19,7 @@ from collections.abc import Callable, Mapping
 from dataclasses import replace
 from functools import partial
 from importlib import import_module
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pymongo.pool_shared
 from pymongo import monitoring
@@ -31,14 +31,12 @@ from eoconsumer.message import TopicPartition
 from eoconsumer.stores.mongo import MongoStore
 from eoconsumer.stores.mongo.session import MongoSession
 from eoconsumer.stores.mongo.transaction import MongoTransaction
-from eoconsumer.stores.sql import SQLStore
-from eoconsumer.stores.sql.session import SQLSession
-from eoconsumer.stores.sql.transaction import SQLTransaction
 from eoconsumer.telemetry import Events
 from tests.chaos.app import FORMS, Apply, transfer
 from tests.chaos.commands import Commands
-from tests.chaos.sql.app import transfer as transfer_in_sql
-from tests.chaos.sql.statements import Statements
+
+if TYPE_CHECKING:
+    from eoconsumer.stores.sql import SQLStore
 
 writing = threading.Lock()
 
@@ -148,6 +146,13 @@ def on_mongo(told: Mapping[str, Any]) -> tuple[MongoStore, Apply]:
 
 def on_sql(told: Mapping[str, Any]) -> tuple[SQLStore, Apply]:
     """Return the same for a SQL database; the way through the proxy is in its URL."""
+    # Imported here: many workers of MongoDB are started, and SQLAlchemy would take half their time.
+    from eoconsumer.stores.sql import SQLStore
+    from eoconsumer.stores.sql.session import SQLSession
+    from eoconsumer.stores.sql.transaction import SQLTransaction
+    from tests.chaos.sql.app import transfer as transfer_in_sql
+    from tests.chaos.sql.statements import Statements
+
     passing(SQLTransaction, SQLSession)
     store = SQLStore.connect(told["store"])
     Statements(store.engine, say)

@@ -12,13 +12,10 @@ import os
 import signal
 import time
 from collections.abc import Awaitable, Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, TypeAlias
 
 import ledger
 from ledger import TOLD, Said, asked, at, say
-from motor.motor_asyncio import AsyncIOMotorClient
-from sql_trial import EFFECTS
-from sqlalchemy import insert, make_url
 
 from eoconsumer import AsyncConsumer, Message, RetryPolicy
 from eoconsumer.core.positions import Claims, Start
@@ -65,7 +62,42 @@ class Claiming(AsyncMongoStore):
         return session
 
 
+Write: TypeAlias = Callable[[Any, Mapping[str, Any]], Awaitable[object]]
+
+
+def opened() -> tuple[AsyncStore[Any], Write]:
+    """Open the store; return it, and what writes an effect to it. Only its driver is imported."""
+    if TOLD["asyncio"] == "sqlalchemy":
+        return opened_sql()
+    url = TOLD["store"]
+    if TOLD["asyncio"] == "motor":
+        from motor.motor_asyncio import AsyncIOMotorClient
+
+        client: Any = AsyncIOMotorClient(url)
+        store = Claiming(client, client.get_default_database().name)
+    else:
+        store = Claiming.connect(url)
+
+    async def write(session: Any, effect: Mapping[str, Any]) -> None:
+        await store.database["effects"].insert_one(effect, session=session)
+
+    return store, write
+
+
+def opened_sql() -> tuple[AsyncStore[Any], Write]:
+    from sql_trial import EFFECTS
+    from sqlalchemy import insert, make_url
+
+    async def write(session: Any, effect: Mapping[str, Any]) -> None:
+        await session.execute(insert(EFFECTS), effect)
+
+    named = make_url(TOLD["store"])  # with the driver for threads
+    named = named.set(drivername=named.get_backend_name())
+    return open_async_store(named.render_as_string(hide_password=False)), write
+
+
 class Ledger(AsyncConsumer):
+    write: Write
     events = Said()
     retry = RetryPolicy(attempts=TOLD.get("attempts", 3))
 
@@ -84,10 +116,7 @@ class Ledger(AsyncConsumer):
             "handled_at": time.monotonic_ns(),
             "by": os.getpid(),
         }
-        if isinstance(self.store, AsyncMongoStore):
-            await self.store.database["effects"].insert_one(effect, session=session)
-        else:
-            await session.execute(insert(EFFECTS), effect)
+        await self.write(session, effect)
         at("written")
         await asyncio.sleep(TOLD.get("slow", 0))
 
@@ -102,24 +131,13 @@ class Ledger(AsyncConsumer):
         say("revoked", partitions=[key.partition for key in partitions])
 
 
-def opened() -> AsyncStore[Any]:
-    url, how = TOLD["store"], TOLD["asyncio"]
-    if how == "motor":
-        client: Any = AsyncIOMotorClient(url)
-        return Claiming(client, client.get_default_database().name)
-    if how == "pymongo":
-        return Claiming.connect(url)
-    named = make_url(url)  # with the driver for threads
-    named = named.set(drivername=named.get_backend_name())
-    return open_async_store(named.render_as_string(hide_password=False))
-
-
 async def main() -> None:
-    store = opened()
+    store, write = opened()
     stay = TOLD.get("stay", float("inf"))
     while not asked.is_set():
         until = time.monotonic() + stay
         consumer = Ledger(TOLD["bootstrap"], store, **TOLD["settings"])
+        consumer.write = write
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else it would leave it to us
         await consumer.run_until(lambda _, end=until: time.monotonic() >= end)  # type: ignore[misc]  # mypy knows no such lambda
         signal.signal(signal.SIGTERM, lambda *_: asked.set())  # between two runs
