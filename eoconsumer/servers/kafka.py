@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import socket
 import subprocess
+import time
 import uuid
 from base64 import urlsafe_b64encode
 from collections.abc import Mapping, Sequence
@@ -32,7 +33,7 @@ SETTINGS = {
     "share.coordinator.state.topic.min.isr": "1",
     "auto.create.topics.enable": "false",
     # A killed broker may return only when the controller has given up its old registration.
-    "broker.heartbeat.interval.ms": "1000",
+    "broker.heartbeat.interval.ms": "500",
     "broker.session.timeout.ms": "3000",
     # Nobody watches how far controllers are behind: no need to write twice a second when idle.
     "metadata.max.idle.interval.ms": "0",
@@ -46,6 +47,8 @@ SETTINGS = {
     "group.consumer.heartbeat.interval.ms": "500",
 }
 OUTPUT_TAIL = 2000  # characters
+ADMIN_TIMEOUT = 60.0  # seconds
+POLL_SECONDS = 0.02
 JVM_FLAGS = (
     # Most brokers live for seconds: better code would cost them more than it saves.
     "-XX:TieredStopAtLevel=1",
@@ -128,10 +131,16 @@ class KafkaBroker(ServerProcess):
 
         Raises:
             KafkaException: as the broker says it, for instance when the topic is there already.
+            TimeoutError: when it has no leaders after a minute.
         """
         settings = {setting.replace("_", "."): value for setting, value in config.items()}
         admin = self._admin()
         admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result()
+        deadline = time.monotonic() + ADMIN_TIMEOUT
+        while not _is_led(admin, name, partitions):  # the controller knows it before the broker
+            if time.monotonic() > deadline:
+                raise TimeoutError(f"{name} has no leaders within {ADMIN_TIMEOUT:g} s.")
+            time.sleep(POLL_SECONDS)
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic.
@@ -201,6 +210,14 @@ class KafkaBroker(ServerProcess):
                     + error.output[-OUTPUT_TAIL:]
                 ) from error
         return properties
+
+
+def _is_led(admin: AdminClient, topic: str, partitions: int) -> bool:
+    """Whether the broker tells of ``topic``, and of a leader of each of its partitions."""
+    found = admin.list_topics(topic, timeout=ADMIN_TIMEOUT).topics[topic]
+    return found.error is None and [p.leader >= 0 for p in found.partitions.values()] == (
+        [True] * partitions
+    )
 
 
 class _Rehearsal(KafkaBroker):

@@ -15,13 +15,15 @@ from eoconsumer.servers.kafka import KafkaBroker, new_cluster_id
 from eoconsumer.servers.startable import Startable
 
 POLL_SECONDS = 0.05
-#: Like those of one broker, replicated; and a leader or a controller that died is missed soon.
+#: Like those of one broker, replicated; and a leader or a controller that died is missed soon, but
+#: not one that a busy machine keeps waiting.
 SETTINGS = {
     "offsets.topic.replication.factor": "3",
     "transaction.state.log.replication.factor": "3",
     "transaction.state.log.min.isr": "2",
     "min.insync.replicas": "2",
-    "replica.lag.time.max.ms": "2000",
+    "replica.lag.time.max.ms": "15000",
+    "broker.session.timeout.ms": "6000",
     "controller.quorum.election.timeout.ms": "500",
     "controller.quorum.fetch.timeout.ms": "1000",
 }
@@ -121,7 +123,7 @@ class KafkaCluster(Startable):
         name: str,
         partitions: int = 1,
         replicas: int = 3,
-        timeout: float = 30.0,
+        timeout: float = 60.0,
         **config: str,
     ) -> None:
         """Create a topic and wait, at most ``timeout`` seconds, until all living nodes know it.
@@ -143,7 +145,7 @@ class KafkaCluster(Startable):
                     raise TimeoutError(f"Node {node.number} knows no topic {name} yet.")
                 time.sleep(POLL_SECONDS)
 
-    def leader(self, topic: str, partition: int = 0, timeout: float = 30.0) -> KafkaNode:
+    def leader(self, topic: str, partition: int = 0, timeout: float = 60.0) -> KafkaNode:
         """Wait until a partition has a leader that is alive, and return it.
 
         Raises:
@@ -162,11 +164,13 @@ class KafkaCluster(Startable):
         raise TimeoutError(f"{topic}[{partition}] has no leader within {timeout:g} s.")
 
     def in_sync(self, topic: str, partition: int = 0) -> list[KafkaNode]:
-        """Return the nodes whose copy of a partition is known to be complete."""
-        found = self._admin().list_topics(topic, timeout=5).topics[topic].partitions[partition]
-        return [node for number in found.isrs if (node := self._node(number))]
+        """Return the nodes whose copy of a partition is known to be complete, if any tells."""
+        with suppress(KafkaException, KeyError):
+            found = self._admin().list_topics(topic, timeout=5).topics[topic].partitions[partition]
+            return [node for number in found.isrs if (node := self._node(number))]
+        return []
 
-    def coordinator(self, group: str, timeout: float = 30.0) -> KafkaNode:
+    def coordinator(self, group: str, timeout: float = 60.0) -> KafkaNode:
         """Wait until ``group`` has a coordinator that is alive and has loaded it; return that node.
 
         Raises:

@@ -76,18 +76,18 @@ class MongoNode(ServerProcess):
     def hello(self) -> dict[str, Any] | None:
         """Return what the node says about itself, None when it does not answer within a second."""
         try:
-            with self.connect() as client:
+            with self.connect(PROBE_TIMEOUT_MS) as client:
                 return client.admin.command("hello")
         except PyMongoError:
             return None
 
-    def connect(self) -> MongoClient[dict[str, Any]]:
-        """Open a client for this node alone, with timeouts of a second."""
+    def connect(self, timeout: int = 10_000) -> MongoClient[dict[str, Any]]:
+        """Open a client for this node alone that waits ``timeout`` milliseconds for each answer."""
         return MongoClient(
             self.url,
-            serverSelectionTimeoutMS=PROBE_TIMEOUT_MS,
-            connectTimeoutMS=PROBE_TIMEOUT_MS,
-            socketTimeoutMS=PROBE_TIMEOUT_MS,
+            serverSelectionTimeoutMS=timeout,
+            connectTimeoutMS=timeout,
+            socketTimeoutMS=timeout,
         )
 
 
@@ -171,7 +171,7 @@ class MongoReplicaSet(Startable):
         """Return the nodes that are healthy secondaries now."""
         return [node for node in self.nodes if (node.hello() or {}).get("secondary")]
 
-    def wait_for_primary(self, timeout: float = 30.0) -> MongoNode:
+    def wait_for_primary(self, timeout: float = 60.0) -> MongoNode:
         """Wait until there is a writable primary and return it.
 
         Raises:
@@ -186,7 +186,7 @@ class MongoReplicaSet(Startable):
                     raise TimeoutError(f"No primary within {timeout:g} s: {self.url}") from None
                 time.sleep(POLL_SECONDS)
 
-    def wait_until_healthy(self, timeout: float = 30.0) -> None:
+    def wait_until_healthy(self, timeout: float = 60.0) -> None:
         """Wait until every node that is alive is the primary or a secondary of the set.
 
         Raises:

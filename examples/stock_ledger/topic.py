@@ -6,7 +6,7 @@ from collections.abc import Iterator
 
 from confluent_kafka import Consumer, KafkaError, KafkaException, Message, TopicPartition
 
-TIMEOUT = 10.0  # seconds for a broker to answer
+TIMEOUT = 60.0  # seconds for a broker to answer
 
 
 class TopicReader:

@@ -27,9 +27,8 @@ def killed_at(stage: Stage, point: str) -> None:
     """A worker is killed at ``point`` of its first batch; the next one goes on."""
     stage.feed(2 * BATCH)
     first = stage.worker(point=point, do="kill")
-    stage.wait(lambda: first.heard("claimed"))
-    stage.worker()
     stage.wait(lambda: first.heard("point") and not first.alive)
+    stage.worker()
     stage.drain()
 
 
@@ -93,9 +92,10 @@ def restart(stage: Stage) -> None:
     stage.drain()
     first.signal(signal.SIGTERM)
     stage.wait(lambda: not first.alive and stage.changes.moved)
+    second = stage.worker()
+    stage.wait(lambda: second.heard("claimed"))
     stage.recovers("terminate", time.monotonic())
     stage.feed(BATCH)
-    stage.worker()
     stage.drain()
 
 

@@ -25,7 +25,7 @@ from tests.chaos.observer import EFFECTS, OFFSETS
 
 TOPIC, GROUP, DATABASE = "side", "side", "chaos_side"
 PARTITIONS = 2
-DEADLINE = 25.0  # seconds
+DEADLINE = 60.0  # seconds
 SETTINGS: dict[str, Any] = {
     "topics": TOPIC,
     "group": GROUP,

@@ -93,9 +93,9 @@ class Run:
         looking = SQLChanges(self.url, journals[0]), SQLSnapshots(self.url, journals[1])
         for observer in looking:
             observer.start()
-        assert looking[0].wait(lambda: looking[0].moved, 10), "the trail says nothing"
+        assert looking[0].wait(lambda: looking[0].moved, 60), "the trail says nothing"
         looked = self.folder / "snapshots.jsonl"
-        assert looking[0].wait(lambda: lines([looked]), 10), "nobody looked"
+        assert looking[0].wait(lambda: lines([looked]), 60), "nobody looked"
         for observer in looking:
             observer.stop()
         for journal in journals:

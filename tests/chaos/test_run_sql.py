@@ -22,6 +22,7 @@ SHORT = {
 }
 #: As in ``test_run.py``: a fault that chance kept from its effect may have one more run.
 RUNS = 2
+RATE = 30.0  # messages a second; other tests want the processor, too
 
 
 @pytest.mark.slow
@@ -45,7 +46,7 @@ def _judged(store: str, folder: Path) -> Verdict:
     for seed in range(SEED, SEED + RUNS):
         plan = make_plan(seed, minutes, kinds, store=store)
         assert {fault.kind for fault in plan} == set(kinds)
-        options = Options(seed, minutes, folder / str(seed), store=store)
+        options = Options(seed, minutes, folder / str(seed), store=store, rate=RATE)
         evidence = run(options, plan)
         verdict = judge(evidence)
         print(report(options, commit(), evidence, verdict))  # noqa: T201 - shown if it failed

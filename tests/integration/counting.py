@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import Any
 
 from consuming import within
-from trial import EFFECTS, QUICK, Place, ends
+from trial import EFFECTS, PATIENT, Place, ends
 
 from eoconsumer import Consumer, Message, Snapshot
 from eoconsumer.stores.mongo import MongoStore
@@ -17,7 +17,7 @@ from eoconsumer.stores.mongo import MongoStore
 class Counting(Consumer):
     """What ``Each`` and ``Runs`` share; ``before`` is called with each message, and may raise."""
 
-    kafka = QUICK
+    kafka = PATIENT
 
     def __init__(
         self,

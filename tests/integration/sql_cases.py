@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import signal
 from collections.abc import Iterator, Mapping, Sequence
 from pathlib import Path
 from typing import Any
@@ -120,3 +121,13 @@ def noted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[bool]:
 
     monkeypatch.setattr(groups, name, noting)
     return found
+
+
+def crash(server: SQLServer) -> None:
+    """Let all of PostgreSQL be gone at once.
+
+    Of one whose first process is killed, children stay for a moment and keep a new one from
+    starting: "pre-existing shared memory block is still in use".
+    """
+    server.end_signal = signal.SIGQUIT
+    server.terminate()

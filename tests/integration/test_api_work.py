@@ -143,10 +143,10 @@ def test_one_message_that_takes_longer_than_a_transaction_may_fails_with_the_rea
         for message in [given] if form == "handle" else given:
             session.append("kept", message)
             if message.offset == 3:
-                time.sleep(0.4)
+                time.sleep(1.5)
 
     fill(topic, 5)
-    memory.transaction_seconds = 0.2
+    memory.transaction_seconds = 1.0
     with pytest.raises(HandlerFailed, match=r"\[0\]@3 .*longer for .* than a transaction"):
         consumer.run_until(within(lambda _: False))
     assert places(kept(memory)) == [(0, 0), (0, 1), (0, 2)]
@@ -199,20 +199,19 @@ def test_while_one_partition_is_retried_with_growing_pauses_the_other_goes_on(
     class Failing(Keep):
         def handle(self, message: Message, session: Any) -> None:
             seen.append((message.partition, time.monotonic()))
-            if message.partition == 0 and len([p for p, _ in seen if p == 0]) <= 3:
+            tried, others = (len([p for p, _ in seen if p == n]) for n in (0, 1))
+            if message.partition == 0 and (tried <= 3 or others < 50):
                 raise ValueError("not yet")
             super().handle(message, session)
 
     fill(topic, 100)
-    policy = RetryPolicy(attempts=5, minimum=0.2, maximum=1.0, jitter=0.0)
+    policy = RetryPolicy(attempts=1000, minimum=0.2, maximum=0.8, jitter=0.0)
     settings: dict[str, Any] = {"topics": [topic], "group": topic, "retry": policy, "readers": 1}
     Failing(bootstrap, memory, events=Hooks(), **settings).run_until(committed(100))
-    assert delays == [0.2, 0.4, 0.8]
-    times = [at for partition, at in seen if partition == 0][:4]
+    assert delays[:3] == [0.2, 0.4, 0.8]
+    times = [at for partition, at in seen if partition == 0][: len(delays) + 1]
     for delay, (before, after) in zip(delays, pairwise(times), strict=True):
         assert after - before >= delay
-    others = [at for partition, at in seen if partition == 1]
-    assert max(others) < times[3]
     assert places(kept(memory))[-50:] == [(0, n) for n in range(50)]
 
 

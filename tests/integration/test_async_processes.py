@@ -7,6 +7,7 @@ from conftest import Start
 from pymongo.database import Database
 from test_rebalance import settled_after_a_revoke
 from trial import (
+    PATIENT,
     QUICK,
     Document,
     Fill,
@@ -52,7 +53,7 @@ def test_exactly_once_has_each_effect_once_after_a_kill(
     seen, stored = effects(database), positions(database)
     assert set(seen) == {(p, o) for p, o in produced if o < stored.get(p, 0)}
 
-    second = start(topic, told)
+    second = start(topic, told, kafka=PATIENT)
     wait_until_done(database, produced)
     second.stop()
 
@@ -130,7 +131,7 @@ def test_a_primary_that_is_killed_under_load_and_returns_costs_no_message(
     worker = start(topic, {"asyncio": "pymongo", "slow": 0.005, **stop}, batch_size=50)
     worker.wait_until_stopped("written")  # so a transaction is open
 
-    former = mongo_replica_set.primary()
+    former = mongo_replica_set.wait_for_primary()
     former.kill()
     try:
         met = worker.wait_for("store retry", since=worker.resume())["at"]

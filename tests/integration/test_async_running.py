@@ -21,7 +21,8 @@ from eoconsumer.stores.memory import MemorySession
 from eoconsumer.stores.memory_async import AsyncMemoryStore
 from eoconsumer.stores.mongo import AsyncMongoStore
 
-MAX_POLL = 3.0  # seconds
+MAX_POLL = 6.0  # seconds
+SLOW = QUICK | {"session.timeout.ms": 3000, "max.poll.interval.ms": int(MAX_POLL * 1000)}
 
 pytestmark = pytest.mark.requirement("N14")
 
@@ -120,7 +121,7 @@ def test_a_slow_handler_does_not_lose_its_partition(
     produced, store = fill(topic, 10), AsyncMemoryStore()
 
     class Slow(Keep):
-        kafka = QUICK | {"max.poll.interval.ms": int(MAX_POLL * 1000)}
+        kafka = SLOW
 
         async def handle(self, message: Message, session: MemorySession) -> None:
             await super().handle(message, session)
@@ -146,9 +147,8 @@ def test_a_member_that_joins_meanwhile_waits_for_the_batch_in_flight(
     kafka_broker: KafkaBroker, topic: str, fill: Fill, strategy: str
 ) -> None:
     produced, store = fill(topic, 20), AsyncMemoryStore()
-    quick = QUICK | {"max.poll.interval.ms": int(MAX_POLL * 1000)}
     settings: dict[str, Any] = {"topics": [topic], "group": topic, "readers": 1}
-    settings["kafka"] = quick | {"partition.assignment.strategy": strategy}
+    settings["kafka"] = SLOW | {"partition.assignment.strategy": strategy}
     diary: list[str] = []
 
     async def main() -> None:
@@ -160,7 +160,7 @@ def test_a_member_that_joins_meanwhile_waits_for_the_batch_in_flight(
                 if not late.is_set():
                     await asyncio.sleep(MAX_POLL * 1.2)
                     late.set()
-                    await asyncio.sleep(MAX_POLL / 2)
+                    await asyncio.sleep(1.5)
                     diary.append("handled")
 
             async def on_revoked(self, partitions: list[TopicPartition]) -> None:

@@ -6,7 +6,6 @@ import os
 import re
 import signal
 import subprocess
-import time
 from collections.abc import Iterator
 from contextlib import contextmanager
 from pathlib import Path
@@ -201,8 +200,6 @@ def test_a_missing_topic_is_told_once(
 
 
 def test_no_broker_is_told(shop: Shop) -> None:
-    began = time.monotonic()
     code, _, complaint = shop.call("run", "shop:Ledger", "-b", "127.0.0.1:1")
     assert code == 78
     assert "No broker answered at 127.0.0.1:1" in complaint
-    assert time.monotonic() - began < 30

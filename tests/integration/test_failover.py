@@ -14,6 +14,8 @@ from eoconsumer.servers import KafkaBroker, MongoReplicaSet
 from eoconsumer.testing.plugin import TopicFactory
 
 COUNT = 600
+#: A worker stands in an open transaction while its servers die, and has much left to do.
+STOP = {"point": "written", "after": 120, "do": "stop"}
 
 
 @pytest.fixture(autouse=True)
@@ -40,11 +42,10 @@ def test_a_primary_that_is_killed_under_load_and_returns_costs_no_message(
 ) -> None:
     topic = topic_factory(partitions=4)
     produced = fill(topic, COUNT)
-    stop = {"point": "written", "after": 120, "do": "stop"}
-    worker = start(topic, {"slow": 0.005, **stop}, batch_size=50)
+    worker = start(topic, {"slow": 0.005, **STOP}, batch_size=50)
     worker.wait_until_stopped("written")  # so a transaction is open
 
-    former = mongo_replica_set.primary()
+    former = mongo_replica_set.wait_for_primary()
     former.kill()
     met = worker.wait_for("store retry", since=worker.resume())["at"]
     worker.wait_for("settled", 2, since=met)
@@ -69,7 +70,7 @@ def test_at_least_once_loses_nothing_when_the_primary_is_killed(
     produced = fill(topic, 300)
     worker = start(topic, mode="at_least_once", commit_batch=20)
     worker.wait_for("settled", 2)
-    mongo_replica_set.primary().kill()
+    mongo_replica_set.wait_for_primary().kill()
     wait_until_done(database, produced)
     worker.stop()
 
@@ -88,13 +89,16 @@ def test_both_servers_killed_at_once_under_load_cost_no_message_and_fill_no_log(
 ) -> None:
     topic = topic_factory(partitions=4)
     produced = fill(topic, COUNT)
-    workers = [start(topic, {"slow": 0.005}, batch_size=50, readers=1) for _ in range(2)]
-    workers[0].wait_for("settled", 2)
+    workers = [start(topic, {"slow": 0.005, **STOP}, batch_size=50, readers=1) for _ in range(2)]
+    for worker in workers:
+        worker.wait_until_stopped("written")
 
     before = positions(database)
-    mongo_replica_set.primary().kill()
+    mongo_replica_set.wait_for_primary().kill()
     kafka_broker.kill()
     kafka_broker.start()
+    for worker in workers:
+        worker.resume()
     eventually(lambda: positions(database), lambda now: now != before)
     produced += fill(topic, 100)
     wait_until_done(database, produced)
@@ -117,12 +121,12 @@ def test_a_primary_whose_disk_takes_no_more_costs_no_message(
 ) -> None:
     topic = topic_factory(partitions=4)
     produced = fill(topic, COUNT)
-    worker = start(topic, {"slow": 0.005}, batch_size=50)
-    worker.wait_for("settled", 2)
+    worker = start(topic, {"slow": 0.005, **STOP}, batch_size=50)
+    worker.wait_until_stopped("written")
 
-    former = mongo_replica_set.primary()
-    filled = worker.lines[-1]["at"]
+    former = mongo_replica_set.wait_for_primary()
     resource.prlimit(former.pid, resource.RLIMIT_FSIZE, (0, 0))
+    filled = worker.resume()
     eventually(lambda: not former.alive)  # it ends itself rather than go on without its journal
     worker.wait_for("settled", 2, since=filled)
     former.start()

@@ -176,7 +176,7 @@ def test_a_topic_that_is_created_anew_under_a_running_consumer_is_noticed_at_the
         eventually(lambda: consumer.snapshot().positions)
         here.recreate()
         if policy == "stop":
-            eventually(lambda: errors, seconds=INTERVAL + 5)
+            eventually(lambda: errors)
         else:
             here.fill(20)
             eventually(lambda: here.handled, lambda handled: len(handled) >= 20)
@@ -356,7 +356,7 @@ def test_a_leader_epoch_is_not_believed_after_an_older_version_has_moved_the_pos
 
 
 def test_looks_cost_no_claims_while_nothing_is_wrong(here: Topic) -> None:
-    here.fill(5)
+    here.consume(5)
     looks = []
     consumer = here.consumer(identity_interval=0.05, readers=1)
     source = consumer._source

@@ -117,7 +117,8 @@ def test_an_unclean_election_that_cuts_the_log_stops_consumers_before_any_messag
     topic, store, errors = "cut", MemoryStore(), list[BaseException]()
     cluster.create_topic(topic, replicas=2, **UNCLEAN)
     leader = cluster.leader(topic)
-    follower = next(node for node in cluster.in_sync(topic) if node is not leader)
+    copies = eventually(lambda: cluster.in_sync(topic), lambda nodes: len(nodes) == 2)
+    follower = next(node for node in copies if node is not leader)
 
     def consumer() -> Keep:
         ours: dict[str, Any] = {"topics": [topic], "group": topic, "kafka": QUICK}
@@ -131,6 +132,7 @@ def test_an_unclean_election_that_cuts_the_log_stops_consumers_before_any_messag
 
     # 1. The leader alone has the last ten of twenty messages, and all of them are handled.
     produce(10)
+    eventually(lambda: cluster.in_sync(topic), lambda nodes: len(nodes) == 2)
     follower.kill()
     eventually(lambda: cluster.in_sync(topic), lambda nodes: nodes == [leader])
     produce(10)

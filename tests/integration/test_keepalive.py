@@ -18,8 +18,8 @@ from eoconsumer.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.slow
 
-MAX_POLL = 3.0  # seconds; twice the session's time-out, so that neither hides the other
-SLOW = QUICK | {"max.poll.interval.ms": int(MAX_POLL * 1000)}
+MAX_POLL = 6.0  # seconds; twice the session's time-out, so that neither hides the other
+SLOW = QUICK | {"session.timeout.ms": 3000, "max.poll.interval.ms": int(MAX_POLL * 1000)}
 
 
 class Diary(Events):
@@ -91,7 +91,7 @@ def test_a_member_that_joins_meanwhile_waits_for_the_batch_in_flight(
     settings: dict[str, Any] = {"topics": [topic], "group": topic, "mode": mode}
     settings["kafka"] = SLOW | {"partition.assignment.strategy": strategy}
     first = Slow(kafka_broker.bootstrap_servers, store, **settings)
-    first.more = MAX_POLL / 2
+    first.more = 1.5
     second = Keep(kafka_broker.bootstrap_servers, store, readers=1, **settings)
     with running(first):
         assert first.late.wait(60)

@@ -8,6 +8,7 @@ import pytest
 from conftest import Start
 from pymongo.database import Database
 from trial import (
+    PATIENT,
     Document,
     Fill,
     Verdict,
@@ -49,7 +50,7 @@ def test_exactly_once_has_each_effect_once_after_a_kill(
     if point in AFTER:
         assert set(first.handled) == set(seen)
 
-    second = start(topic)
+    second = start(topic, kafka=PATIENT)
     wait_until_done(database, produced)
     second.stop()
 
@@ -70,7 +71,7 @@ def test_at_least_once_repeats_what_was_handled_and_not_stored(
     stored = positions(database)[0]
     assert set(first.handled) > set(produced[:stored])
 
-    second = start(topic, mode="at_least_once")
+    second = start(topic, mode="at_least_once", kafka=PATIENT)
     wait_until_done(database, produced)
     second.stop()
 
@@ -94,7 +95,7 @@ def test_at_least_once_repeats_at_most_commit_batch_messages_after_a_kill(
     first = start(topic, kill_at("written", 70), **settings)
     first.wait_until_killed()
 
-    second = start(topic, **settings)
+    second = start(topic, **settings, kafka=PATIENT)
     # The last positions, fewer than commit_batch messages on, are stored by the stop.
     eventually(lambda: effects(database).keys() >= set(produced))
     second.stop()
@@ -118,7 +119,7 @@ def test_at_most_once_never_delivers_again_what_was_in_the_handler(
     lost_at_most = [(0, offset) for offset in range(90, positions(database)[0])]
     assert len(lost_at_most) < 20
 
-    second = start(topic, **settings)
+    second = start(topic, **settings, kafka=PATIENT)
     wait_until_done(database, produced)
     second.stop()
 

@@ -55,7 +55,7 @@ def test_a_standalone_is_refused_with_the_way_to_a_replica_set(
 
     said = refusal(f"mongodb://127.0.0.1:{standalone.port}/shop{options}")
 
-    assert time.monotonic() - began < deployment.SERVER_SECONDS + 2
+    assert time.monotonic() - began < 25  # the driver itself would wait for 30
     for part in ("standalone", "replica set", "--replSet rs0", "rs.initiate()", "?replicaSet=rs0"):
         assert part in said
 
@@ -72,7 +72,7 @@ def test_a_server_that_is_not_there_is_named(monkeypatch: pytest.MonkeyPatch) ->
 def test_a_replica_set_that_was_never_initiated_is_told_from_a_missing_one(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(deployment, "SERVER_SECONDS", 1.0)
+    monkeypatch.setattr(deployment, "SERVER_SECONDS", 5.0)
     with MongoNode() as node:
         said = refusal(f"mongodb://127.0.0.1:{node.port}/shop")
 
@@ -82,9 +82,9 @@ def test_a_replica_set_that_was_never_initiated_is_told_from_a_missing_one(
 def test_a_set_that_has_no_primary_at_present_is_worth_another_try(
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    monkeypatch.setattr(deployment, "SERVER_SECONDS", 1.0)
+    monkeypatch.setattr(deployment, "SERVER_SECONDS", 5.0)
     with MongoReplicaSet(nodes=2) as mongo, closing(MongoStore.connect(mongo.url_for("shop"))) as s:
-        former = mongo.primary()
+        former = mongo.wait_for_primary()
         former.kill()
 
         with pytest.raises(TransientStoreError, match="has no primary; nothing was consumed"):
@@ -93,6 +93,7 @@ def test_a_set_that_has_no_primary_at_present_is_worth_another_try(
 
         former.restart()
         mongo.wait_for_primary()
+        monkeypatch.undo()
         s.setup()
 
 
@@ -243,7 +244,7 @@ class TlsNode(MongoNode):
 def test_a_certificate_is_looked_at_and_what_is_wrong_with_it_is_told(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    monkeypatch.setattr(deployment, "SERVER_SECONDS", 2.0)
+    monkeypatch.setattr(deployment, "SERVER_SECONDS", 10.0)
     ours, other = trustme.CA(), trustme.CA()
     ours.cert_pem.write_to_path(str(tmp_path / "ours.pem"))
     other.cert_pem.write_to_path(str(tmp_path / "other.pem"))

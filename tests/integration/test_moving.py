@@ -14,7 +14,7 @@ from confluent_kafka import Producer
 from consuming import running
 from counting import Runs
 from pymongo.database import Database
-from trial import DEADLINE, EFFECTS, QUICK, Document, Place, eventually, verdict, wait_until_done
+from trial import DEADLINE, EFFECTS, PATIENT, Document, Place, eventually, verdict, wait_until_done
 from typer.testing import CliRunner
 
 from eoconsumer.cli.app import app
@@ -77,7 +77,7 @@ class Trial:
 
     def plain(self, enough: Callable[[int], bool] = lambda handled: handled >= EACH) -> None:
         """Handle messages as a consumer that knows only Kafka: their effects, then a commit."""
-        settings = {"group.id": self.topic, "enable.auto.commit": False, **QUICK}
+        settings = {"group.id": self.topic, "enable.auto.commit": False, **PATIENT}
         start = {"auto.offset.reset": "earliest"}
         client = KafkaConsumer({"bootstrap.servers": self.bootstrap, **settings, **start})
         client.subscribe([self.topic])

@@ -202,7 +202,7 @@ def test_a_dead_letter_is_there_once_when_its_transaction_runs_again(
     with ExitStack() as faults:
         seen = consumer.run_to_the_end(produced)
 
-    assert seen.store_retries == 2
+    assert seen.store_retries >= 2
     assert database["eoconsumer_dead_letters"].count_documents({}) == 1
     assert verdict(database, good) == Verdict()
 

@@ -21,6 +21,7 @@ from eoconsumer.servers.mongo import find_mongod
 pytestmark = pytest.mark.slow
 
 GROUP_TOOL = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
+TOOL_TIMEOUT = "60000"  # milliseconds; by default it gives a busy machine five seconds
 
 
 def produce(kafka: KafkaBroker | MockKafka, topic: str, count: int) -> None:
@@ -54,7 +55,8 @@ def consume(kafka: KafkaBroker | MockKafka, topic: str, count: int, **config: st
 def test_a_replica_set_has_one_primary_and_two_secondaries(
     mongo_replica_set: MongoReplicaSet,
 ) -> None:
-    primary, secondaries = mongo_replica_set.primary(), mongo_replica_set.secondaries()
+    secondaries = eventually(mongo_replica_set.secondaries, lambda found: len(found) == 2)
+    primary = mongo_replica_set.wait_for_primary()
     assert {primary, *secondaries} == set(mongo_replica_set.nodes)
 
 
@@ -85,7 +87,7 @@ def test_a_standalone_is_no_replica_set() -> None:
 def test_another_primary_is_elected_after_a_kill_and_the_old_one_returns_with_its_data() -> None:
     with MongoReplicaSet() as mongo, MongoClient(mongo.url, w="majority") as client:
         client.shop.items.insert_one({"_id": 1})
-        killed = mongo.primary()
+        killed = mongo.wait_for_primary()
         killed.kill()
         assert not killed.alive
         assert mongo.wait_for_primary() is not killed
@@ -97,7 +99,7 @@ def test_another_primary_is_elected_after_a_kill_and_the_old_one_returns_with_it
 
 def test_a_paused_primary_loses_its_office_and_is_a_secondary_once_it_goes_on() -> None:
     with MongoReplicaSet() as mongo:
-        paused = mongo.primary()
+        paused = mongo.wait_for_primary()
         paused.pause()
         assert paused.alive
         eventually(lambda: mongo.wait_for_primary() is not paused)
@@ -122,7 +124,7 @@ def test_kafkas_own_tool_tells_the_lag_of_a_group(kafka_broker: KafkaBroker, top
     produce(kafka_broker, topic, 3)
     told = kafka_broker.tool(
         GROUP_TOOL,
-        *("--bootstrap-server", kafka_broker.bootstrap_servers),
+        *("--bootstrap-server", kafka_broker.bootstrap_servers, "--timeout", TOOL_TIMEOUT),
         *("--describe", "--group", f"{topic}-readers"),
     )
     (row,) = [line.split() for line in told.splitlines() if topic in line.split()]

@@ -8,9 +8,9 @@ from pathlib import Path
 
 import pytest
 from conftest import Start
-from sql_cases import SERVERS, empty_database
+from sql_cases import SERVERS, crash, empty_database
 from sql_trial import SQLTrial
-from trial import QUICK, Fill, Verdict, keys_out_of_order
+from trial import PATIENT, QUICK, Fill, Verdict, keys_out_of_order
 from worker import Worker
 
 from eoconsumer.servers import KafkaBroker, PostgresServer
@@ -51,7 +51,7 @@ LANE_KILLS = [
     ("sqlite", "committed", 4, 0, ASYNCIO),
 ]
 #: Seconds from Kafka's assignment to the first commit: a claim that has to end a former owner.
-TAKE_OVER = 20.0
+TAKE_OVER = 40.0
 
 
 @pytest.fixture
@@ -115,7 +115,7 @@ def test_exactly_once_has_each_effect_once_after_a_kill(
     if point == "committed":
         assert set(first.handled) == set(seen)
 
-    second = sql_start(topic, kind)
+    second = sql_start(topic, kind, kafka=PATIENT)
     trial.wait_until_done(produced)
     second.stop()
 
@@ -244,10 +244,12 @@ def test_consumers_live_through_restarts_of_postgresql(
         start = next(with_workers)
         produced = fill(topic, COUNT)
         worker = start(topic, {"slow": 0.005}, readers=2, batch_size=20)
-        for end in (server.kill, partial(server.terminate, 10)):
-            worker.wait_for("settled", len(worker.heard("settled")) + 2)
+        settled = 0
+        for end in (partial(crash, server), partial(server.terminate, 10)):
+            worker.wait_for("settled", settled + 2)
             end()
             server.start()
+            settled = len(worker.heard("settled"))
             produced += fill(topic, COUNT)
         trial.wait_until_done(produced)
         worker.stop()

@@ -9,11 +9,11 @@ import time
 from collections.abc import Iterator
 from concurrent.futures import ThreadPoolExecutor
 from contextlib import suppress
-from threading import Event
+from threading import Barrier, Event
 from typing import Any
 
 import pytest
-from sql_cases import ORDERS, RETURNS, SERVERS, Line, owner, sql_store, step, texts
+from sql_cases import ORDERS, RETURNS, SERVERS, Line, crash, owner, sql_store, step, texts
 from sqlalchemy import insert, select, text
 from sqlalchemy.exc import SQLAlchemyError
 
@@ -145,7 +145,7 @@ def test_a_reader_that_lost_its_connection_ends_it_on_the_server_and_goes_on_wit
         again.session.execute(insert(ledger), {"text": "sold"})
         again.advance([step(rows)])
 
-    assert time.monotonic() - began < 5
+    assert time.monotonic() - began < 40  # the server itself would take 60
     assert texts(sql_store) == ["sold"]
     with pytest.raises(SQLAlchemyError):
         forgotten.commit()
@@ -235,6 +235,8 @@ def test_of_two_that_lock_each_other_out_one_is_tried_again(sql_store: FreshStor
     with sql_store.engine.begin() as connection:
         connection.execute(insert(ledger), [{"id": 1, "text": "a"}, {"id": 2, "text": "b"}])
 
+    both = Barrier(2)
+
     def swap(each: SQLSession, first: int, second: int) -> str:
         transaction = each.transaction()
         try:
@@ -242,7 +244,8 @@ def test_of_two_that_lock_each_other_out_one_is_tried_again(sql_store: FreshStor
                 transaction.session.execute(
                     text("UPDATE texts SET text = 'c' WHERE id = :id"), {"id": number}
                 )
-                time.sleep(0.2)
+                if number == first:
+                    both.wait(60)
             transaction.commit()
         except SQLAlchemyError as error:
             told = each.translate(error)
@@ -310,7 +313,7 @@ def test_a_reader_that_is_stopped_in_its_claim_holds_the_rows_for_seconds_only(
         assert locked.wait(30)
         other, began = sql_store.open("ledger", "other"), time.monotonic()
         patiently(lambda: other.claim([ORDERS], {}))
-        assert time.monotonic() - began < 15
+        assert time.monotonic() - began < 40
         goes_on.set()
         with pytest.raises(TransientStoreError):
             claiming.result()
@@ -334,7 +337,7 @@ def test_a_server_that_restarts_is_no_error_of_anybody() -> None:
         session, rows = owner(store)
         transaction = session.transaction()
         transaction.session.execute(insert(ledger), {"text": "half"})
-        server.kill()
+        crash(server)
         with pytest.raises(TransientStoreError):
             transaction.advance([step(rows)])
         transaction.abort()

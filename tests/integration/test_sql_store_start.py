@@ -9,6 +9,7 @@ from contextlib import contextmanager
 
 import pytest
 from consuming import running, send
+from sql_cases import crash
 from sqlalchemy import create_engine, make_url, text
 from sqlalchemy.orm import Session
 from trial import DEADLINE, QUICK, eventually
@@ -101,7 +102,7 @@ def test_a_postgresql_that_is_starting_up_is_ready_soon() -> None:
                     open_store(server.url).setup()
                 said = str(raised.value)
         finally:
-            server.kill()
+            crash(server)
         recovers.unlink()
         server.start()
         open_store(server.url).setup()

@@ -11,7 +11,7 @@ from eoconsumer.testing.plugin import TopicFactory
 
 #: Seconds from Kafka's assignment to the first commit; half of one is usual. The bound only has to
 #: tell it, on a busy machine, from the minute that the server would keep the rows locked.
-TAKE_OVER = 20.0
+TAKE_OVER = 40.0
 
 
 @pytest.mark.slow

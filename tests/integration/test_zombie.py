@@ -9,7 +9,7 @@ from trial import Document, Fill, Verdict, verdict, wait_until_done
 
 #: Seconds from Kafka's assignment to the first commit; half of one is usual. The bound only has to
 #: tell it, on a busy machine, from the minute that the server would keep the rows locked.
-TAKE_OVER = 20.0
+TAKE_OVER = 40.0
 
 
 @pytest.mark.slow

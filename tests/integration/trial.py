@@ -19,7 +19,9 @@ Place: TypeAlias = tuple[int, int]  # partition, offset
 
 #: A member that died is noticed within two seconds.
 QUICK: dict[str, Any] = {"session.timeout.ms": 1500, "heartbeat.interval.ms": 300}
-#: The same for ``group.protocol=consumer``, where the broker sets the times.
+#: For members that nobody kills: a busy machine does not make them lose what they have.
+PATIENT: dict[str, Any] = QUICK | {"session.timeout.ms": 30_000}
+#: As ``QUICK``, for ``group.protocol=consumer``, where the broker sets the times.
 QUICK_848: dict[str, Any] = {"group.protocol": "consumer"}
 EFFECTS = "effects"
 KEYS = 17  # of ``produce``

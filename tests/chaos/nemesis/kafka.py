@@ -12,6 +12,7 @@ from tests.chaos.plan import Fault
 #: Seconds; longer than a member may be silent, shorter than the broker itself may.
 PAUSE = 3.0
 BURST = 5  # messages
+WAIT = 60.0  # seconds, at most, for what comes in a moment unless the machine is busy
 
 
 def broker_kill(field: Field, fault: Fault) -> Outcome:
@@ -51,7 +52,7 @@ def tombstones(field: Field, fault: Fault) -> Outcome:
     del fault
     since = time.monotonic()
     field.feeder.burst("tombstone", BURST)
-    return Outcome(field.moved(None, since, 10), since)
+    return Outcome(field.moved(None, since, WAIT), since)
 
 
 def aborted_transactions(field: Field, fault: Fault) -> Outcome:
@@ -60,7 +61,7 @@ def aborted_transactions(field: Field, fault: Fault) -> Outcome:
     since, before = time.monotonic(), field.feeder.aborted
     for _ in range(3):
         field.feeder.transact("abort")
-    return Outcome(eventually(lambda: field.feeder.aborted > before, 10), since)
+    return Outcome(eventually(lambda: field.feeder.aborted > before, WAIT), since)
 
 
 def open_transaction(field: Field, fault: Fault) -> Outcome:
@@ -68,7 +69,7 @@ def open_transaction(field: Field, fault: Fault) -> Outcome:
     del fault
     before = field.feeder.aborted
     field.feeder.transact("open")
-    ended = eventually(lambda: field.feeder.aborted > before, 15)
+    ended = eventually(lambda: field.feeder.aborted > before, WAIT)
     since = time.monotonic()
     field.moved(None, since, 10)
     return Outcome(ended, since)
@@ -83,14 +84,14 @@ def partitions_added(field: Field, fault: Fault) -> Outcome:
     since = time.monotonic()
     field.feeder.add_partitions(total)
     new = (field.topic, total - 1)
-    moved = field.changes.wait(lambda: field.changes.moved.get(new, 0.0) > since, 25)
+    moved = field.changes.wait(lambda: field.changes.moved.get(new, 0.0) > since, WAIT)
     return Outcome(moved, since, None, f"{total} now")
 
 
 def _said(field: Field, said: str, since: float) -> bool:
     return eventually(
         lambda: any(field.crew[slot].heard(said, since) for slot in range(len(field.crew.members))),
-        15,
+        WAIT,
     )
 
 

@@ -28,7 +28,7 @@ def primary_kill(field: Field, fault: Fault) -> Outcome:
     """``kill -9`` of the primary; it comes back as a secondary."""
     del fault
     before = field.term()
-    node = field.mongo.primary()
+    node = field.mongo.wait_for_primary()
     node.kill()
     since = time.monotonic()
     elected = field.term() > before
@@ -42,7 +42,7 @@ def primary_pause(field: Field, fault: Fault) -> Outcome:
     """SIGSTOP of the primary: its connections stay open and hang."""
     del fault
     before = field.term()
-    node = field.mongo.primary()
+    node = field.mongo.wait_for_primary()
     node.pause()
     since = time.monotonic()
     try:
@@ -58,7 +58,7 @@ def step_down(field: Field, fault: Fault) -> Outcome:
     """The primary steps down."""
     del fault
     before = field.term()
-    with field.mongo.primary().connect() as client:
+    with field.mongo.wait_for_primary().connect() as client:
         try:
             client.admin.command({"replSetStepDown": 5, "secondaryCatchUpPeriodSecs": 3})
         except PyMongoError as error:
@@ -133,9 +133,9 @@ def _conflicts(field: Field, since: float) -> bool:
 def _fail_command(field: Field, command: str, times: int, how: dict[str, Any]) -> Outcome:
     since = time.monotonic()
     data = {"failCommands": [command], "appName": APP_NAME, **how}
-    node = field.mongo.primary()
+    node = field.mongo.wait_for_primary()
     with field.fail_point(node, "failCommand", {"times": times}, data) as hits:
-        met = eventually(lambda: hits() >= times, 5)
+        met = eventually(lambda: hits() >= times, 30)
     field.moved(None, since, 10)
     return Outcome(met, since, None, command)
 

@@ -15,7 +15,7 @@ from collections.abc import Awaitable, Callable, Mapping, Sequence
 from typing import Any, TypeAlias
 
 import ledger
-from ledger import TOLD, Said, asked, at, say
+from ledger import TOLD, Said, Stay, asked, at, say
 
 from eoconsumer import AsyncConsumer, Message, RetryPolicy
 from eoconsumer.core.positions import Claims, Start
@@ -98,6 +98,7 @@ def opened_sql() -> tuple[AsyncStore[Any], Write]:
 
 class Ledger(AsyncConsumer):
     write: Write
+    stay: Stay
     events = Said()
     retry = RetryPolicy(attempts=TOLD.get("attempts", 3))
 
@@ -108,6 +109,7 @@ class Ledger(AsyncConsumer):
 
     async def handle(self, message: Message, session: Any) -> None:
         say("handled", partition=message.partition, offset=message.offset)
+        self.stay.begin()
         ledger.handled += 1
         at("handling")
         effect = {
@@ -133,13 +135,11 @@ class Ledger(AsyncConsumer):
 
 async def main() -> None:
     store, write = opened()
-    stay = TOLD.get("stay", float("inf"))
     while not asked.is_set():
-        until = time.monotonic() + stay
         consumer = Ledger(TOLD["bootstrap"], store, **TOLD["settings"])
-        consumer.write = write
+        consumer.write, consumer.stay = write, Stay()
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else it would leave it to us
-        await consumer.run_until(lambda _, end=until: time.monotonic() >= end)  # type: ignore[misc]  # mypy knows no such lambda
+        await consumer.run_until(consumer.stay.over)
         signal.signal(signal.SIGTERM, lambda *_: asked.set())  # between two runs
     say("ended")
 

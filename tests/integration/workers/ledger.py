@@ -2,10 +2,10 @@
 
 Takes one argument, a JSON object: ``bootstrap``, ``store`` (URL), ``settings`` (of ``Consumer``),
 and what it may be told: ``point`` and ``do`` ("kill" or "stop" itself there, once ``after``
-messages were handled), ``slow`` (seconds for each message), ``stay`` (seconds; then it leaves the
-group and joins again), ``poison`` (offsets for which it fails, ``attempts`` times), ``redrive``
-(the dead letters of its group, and end). Says what happens in JSON lines on stdout, each written at
-once.
+messages were handled), ``slow`` (seconds for each message), ``stay`` (seconds from
+the first message that it handles; then it leaves the group and joins again), ``poison`` (offsets
+for which it fails, ``attempts`` times), ``redrive`` (the dead letters of its group, and end). Says
+what happens in JSON lines on stdout, each written at once.
 """
 
 from __future__ import annotations
@@ -141,13 +141,28 @@ class Said(Events):
 store, write_effect = prepared(TOLD["store"])
 
 
+class Stay:
+    """How long a run lasts: ``stay`` seconds from its first message, or until it is told to end."""
+
+    def __init__(self) -> None:
+        self.until = float("inf")
+
+    def begin(self) -> None:
+        self.until = min(self.until, time.monotonic() + TOLD.get("stay", float("inf")))
+
+    def over(self, _: object) -> bool:
+        return asked.is_set() or time.monotonic() >= self.until
+
+
 class Ledger(Consumer):
     events = Said()
+    stay: Stay
     retry = RetryPolicy(attempts=TOLD.get("attempts", 3))
 
     def handle(self, message: Message, session: Any) -> None:
         global handled
         say("handled", partition=message.partition, offset=message.offset)
+        self.stay.begin()
         handled += 1
         at("handling")
         effect = {
@@ -181,14 +196,15 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: asked.set())  # between two runs
     if TOLD.get("redrive"):
-        result = Ledger(TOLD["bootstrap"], store, **TOLD["settings"]).redrive()
+        consumer = Ledger(TOLD["bootstrap"], store, **TOLD["settings"])
+        consumer.stay = Stay()
+        result = consumer.redrive()
         say("redriven", done=result.done, stayed=result.stayed)
         return
-    stay = TOLD.get("stay", float("inf"))
     while not asked.is_set():
-        until = time.monotonic() + stay
         consumer = Ledger(TOLD["bootstrap"], store, **TOLD["settings"])
-        consumer.run_until(lambda _, end=until: asked.is_set() or time.monotonic() >= end)  # type: ignore[misc]  # mypy knows no such lambda
+        consumer.stay = Stay()
+        consumer.run_until(consumer.stay.over)
     say("ended")
 
 
