@@ -20,11 +20,12 @@ from eoconsumer.message import TopicPartition
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.servers.process import free_port
 
-HELD_SECONDS = 0.4
-SESSION_SECONDS = 60
-CLASSIC = {"session.timeout.ms": SESSION_SECONDS * 1000, "heartbeat.interval.ms": 300}
 #: https://kafka.apache.org/protocol#protocol_api_keys
 JOIN_GROUP, CONSUMER_GROUP_HEARTBEAT = 11, 68
+#: By the request: of a heartbeat that is held for longer, librdkafka itself waits for the answer.
+HELD_SECONDS = {JOIN_GROUP: 0.4, CONSUMER_GROUP_HEARTBEAT: 0.1}
+SESSION_SECONDS = 60
+CLASSIC = {"session.timeout.ms": SESSION_SECONDS * 1000, "heartbeat.interval.ms": 300}
 
 
 class Relay:
@@ -70,7 +71,7 @@ class Relay:
                     self.held.set()
                 elif not asks and joining is not None and joining.is_set():
                     joining.clear()
-                    time.sleep(HELD_SECONDS)  # that is what is tried
+                    time.sleep(HELD_SECONDS[self.kind])  # that is what is tried
                 target.sendall(data)
             target.shutdown(socket.SHUT_RDWR)
 
