@@ -1,8 +1,16 @@
-"""How many files of tests run at a time."""
+"""How the tests run: how many files at a time, and with compiled code."""
 
 from __future__ import annotations
 
+import os
+import sys
+
 import pytest
+
+# Tests start hundreds of processes: where Python is told to keep no compiled code, each of them
+# would compile the library anew, and each worker of pytest all tests.
+os.environ.pop("PYTHONDONTWRITEBYTECODE", None)
+sys.dont_write_bytecode = False
 
 #: Most tests wait for a server most of the time; those of one file share its fixtures.
 AT_ONCE = 4
