@@ -116,7 +116,7 @@ def owner(
     """Open a session of the group "ledger" that owns partitions, each at its offset."""
     session = store.open("ledger", name)
     starts = {key: Start(offset, partitions) for key, offset in at.items()}
-    return session, dict(session.claim(list(at), starts).positions)
+    return session, dict(patiently(lambda: session.claim(list(at), starts)).positions)
 
 
 def step(key: TopicPartition, rows: dict[TopicPartition, Position], upto: int) -> Move:
