@@ -33,6 +33,7 @@ from tests.chaos.stores import DATABASE, MongoDB, Tried, database_of
 TOPIC, GROUP = "transfers", "chaos"
 PARTITIONS = 6
 DRAIN = 90.0  # seconds for what is left when the faults are over
+CLAIMED = 180.0  # seconds for workers to start and to claim all partitions; the machine may be busy
 #: A run on a busy machine may take this much longer than planned; and a short one so many seconds.
 SLACK, ROOM = 3.0, 300.0
 
@@ -152,8 +153,8 @@ def run(options: Options, plan: list[Fault]) -> Evidence:
 
 
 def _wait_until_claimed(changes: Changes) -> None:
-    if not changes.wait(lambda: len(changes.epochs) == PARTITIONS, 60):
-        raise TimeoutError(f"after 60 s only {dict(changes.epochs)} are claimed")
+    if not changes.wait(lambda: len(changes.epochs) == PARTITIONS, CLAIMED):
+        raise TimeoutError(f"after {CLAIMED:g} s only {dict(changes.epochs)} are claimed")
 
 
 def _wait_until_drained(kafka: KafkaBroker, database: Tried) -> None:

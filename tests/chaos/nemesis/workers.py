@@ -9,7 +9,7 @@ from tests.chaos.crew import Line, Member
 from tests.chaos.nemesis.field import SESSION_TIMEOUT, Field, Outcome
 from tests.chaos.plan import Fault
 
-POINT_SECONDS = 15.0  # a worker under load passes every point within it
+POINT_SECONDS = 60.0  # a worker passes every point in a moment, unless the machine is busy
 HOOKS = {
     "kill in the handler": "written",
     "kill after the offset write": "advanced",
