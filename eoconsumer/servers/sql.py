@@ -140,11 +140,14 @@ class MariaDBServer(SQLServer):
         """Make the data folder at the first start, then run the server on it."""
         server = find_mariadb("mariadbd", "mysqld")
         data, start = self.folder / "data", self.folder / "start.sql"
+        # Not in a folder of all: 1. one server makes a temporary table there, 2. another starts,
+        # and removes what it takes for its own leftovers.
+        temporary = f"--tmpdir={self.folder}"
         if not data.exists():
             login = "--auth-root-authentication-method=normal"
             made = (login, "--skip-test-db", "--skip-name-resolve")
             install = find_mariadb("mariadb-install-db", "mysql_install_db")
-            self.prepare(install, "--no-defaults", *made, f"--datadir={data}")
+            self.prepare(install, "--no-defaults", *made, temporary, f"--datadir={data}")
             start.write_text("CREATE DATABASE IF NOT EXISTS shop;\n")
         settings = {
             "bind-address": "127.0.0.1",
@@ -158,7 +161,7 @@ class MariaDBServer(SQLServer):
             **self.parameters,
         }
         given = [f"--{name}={value}" for name, value in settings.items()]
-        return [str(server), "--no-defaults", *given]
+        return [str(server), "--no-defaults", temporary, *given]
 
     def greets(self, client: socket.socket) -> bool:
         """Wait for the greeting: a packet of protocol version 10, once the init file is done."""

@@ -14,7 +14,14 @@ from pymongo import MongoClient
 from trial import eventually
 
 from eoconsumer.errors import ConfigurationError
-from eoconsumer.servers import KafkaBroker, MockKafka, MongoNode, MongoReplicaSet, jars
+from eoconsumer.servers import (
+    KafkaBroker,
+    MariaDBServer,
+    MockKafka,
+    MongoNode,
+    MongoReplicaSet,
+    jars,
+)
 from eoconsumer.servers.java import find_java
 from eoconsumer.servers.mongo import find_mongod
 
@@ -266,3 +273,18 @@ def test_a_transaction_of_the_largest_document_fits_into_the_cache_of_the_replic
                 collection.insert_one({"value": b"x" * 16_700_000}, session=session)
         assert collection.count_documents({}) == 3
         client.drop_database("largest")
+
+
+# SQL servers
+
+
+@pytest.mark.usefixtures("mariadb_server")  # skipped where there is none
+def test_mariadb_servers_that_are_made_at_once_leave_each_others_tables_alone() -> None:
+    servers = [MariaDBServer() for _ in range(4)]
+    try:
+        with ThreadPoolExecutor() as threads:
+            list(threads.map(MariaDBServer.start, servers))
+        assert all(server.alive for server in servers)
+    finally:
+        for server in servers:
+            server.stop()
