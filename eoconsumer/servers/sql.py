@@ -142,17 +142,18 @@ class MariaDBServer(SQLServer):
         data, start = self.folder / "data", self.folder / "start.sql"
         # Not in a folder of all: 1. one server makes a temporary table there, 2. another starts,
         # and removes what it takes for its own leftovers.
-        temporary = f"--tmpdir={self.folder}"
+        temporary = str(self.folder)
         if not data.exists():
             login = "--auth-root-authentication-method=normal"
-            made = (login, "--skip-test-db", "--skip-name-resolve")
+            made = (login, "--skip-test-db", "--skip-name-resolve", f"--tmpdir={temporary}")
             install = find_mariadb("mariadb-install-db", "mysql_install_db")
-            self.prepare(install, "--no-defaults", *made, temporary, f"--datadir={data}")
+            self.prepare(install, "--no-defaults", *made, f"--datadir={data}")
             start.write_text("CREATE DATABASE IF NOT EXISTS shop;\n")
         settings = {
             "bind-address": "127.0.0.1",
             "port": str(self.port),
             "datadir": str(data),
+            "tmpdir": temporary,
             "socket": str(self.folder / "socket"),
             "pid-file": str(self.folder / "pid"),
             "init-file": str(start),
@@ -161,7 +162,7 @@ class MariaDBServer(SQLServer):
             **self.parameters,
         }
         given = [f"--{name}={value}" for name, value in settings.items()]
-        return [str(server), "--no-defaults", temporary, *given]
+        return [str(server), "--no-defaults", *given]
 
     def greets(self, client: socket.socket) -> bool:
         """Wait for the greeting: a packet of protocol version 10, once the init file is done."""

@@ -133,3 +133,4 @@ def crash(server: SQLServer) -> None:
     """
     server.end_signal = signal.SIGQUIT
     server.terminate()
+    del server.end_signal  # the next end is an orderly one again

@@ -13,16 +13,13 @@ from typing import Any
 import pytest
 from consuming import committed, places, rows, within
 from pymongo.database import Database
-from trial import DEADLINE, QUICK, Document, Fill, Verdict, positions, verdict
+from trial import DEADLINE, MAX_POLL, QUICK, SLOW, Document, Fill, Verdict, positions, verdict
 
 from eoconsumer import AsyncConsumer, ConfigurationError, Message, Snapshot, TopicPartition
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.memory import MemorySession
 from eoconsumer.stores.memory_async import AsyncMemoryStore
 from eoconsumer.stores.mongo import AsyncMongoStore
-
-MAX_POLL = 6.0  # seconds
-SLOW = QUICK | {"session.timeout.ms": 3000, "max.poll.interval.ms": int(MAX_POLL * 1000)}
 
 pytestmark = pytest.mark.requirement("N14")
 

@@ -20,6 +20,7 @@ from trial import (
     Fill,
     effects,
     eventually,
+    group_tool,
     positions,
     wait_until_done,
 )
@@ -32,8 +33,6 @@ from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.mongo import MongoStore
 
 pytestmark = [pytest.mark.slow, pytest.mark.requirement("N13")]
-COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
-TOOL_TIMEOUT = "60000"  # milliseconds; by default it gives a busy machine five seconds
 
 
 class Offsets:
@@ -232,12 +231,10 @@ def test_positions_in_kafka_are_not_moved_while_the_group_is_live_even_with_fenc
 def test_files_are_exchanged_with_kafkas_own_tool(
     consumed: Offsets, kafka_broker: KafkaBroker, tmp_path: Path
 ) -> None:
-    where = ("--bootstrap-server", consumed.bootstrap, "--timeout", TOOL_TIMEOUT)
-    tool = (*where, "--group", consumed.topic, "--reset-offsets")
+    reset = ("--group", consumed.topic, "--reset-offsets")
     file = tmp_path / "positions.csv"
-    theirs = kafka_broker.tool(
-        COMMAND, *tool, "--all-topics", "--shift-by", "-2", "--dry-run", "--export"
-    )
+    how = ("--all-topics", "--shift-by", "-2", "--dry-run", "--export")
+    theirs = group_tool(kafka_broker, *reset, *how)
     file.write_text(theirs)
 
     consumed("import", "--from-file", str(file), "--execute")
@@ -246,7 +243,7 @@ def test_files_are_exchanged_with_kafkas_own_tool(
     file.write_text(consumed("export")[0])
     assert file.read_text() == f"{consumed.topic},0,3\n{consumed.topic},1,3\n"
     consumed("reset", "--all-topics", "--to-earliest", "--execute")
-    kafka_broker.tool(COMMAND, *tool, "--from-file", str(file), "--execute")
+    group_tool(kafka_broker, *reset, "--from-file", str(file), "--execute")
     assert consumed.committed == {0: 3, 1: 3}
 
 

@@ -10,16 +10,13 @@ from typing import Any
 
 import pytest
 from consuming import Keep, kept, places, running
-from trial import QUICK, Fill, eventually
+from trial import MAX_POLL, SLOW, Fill, eventually
 
 from eoconsumer import Events, Message, TopicPartition
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.slow
-
-MAX_POLL = 6.0  # seconds; twice the session's time-out, so that neither hides the other
-SLOW = QUICK | {"session.timeout.ms": 3000, "max.poll.interval.ms": int(MAX_POLL * 1000)}
 
 
 class Diary(Events):

@@ -8,16 +8,13 @@ import pytest
 from confluent_kafka import ConsumerGroupTopicPartitions, TopicPartition
 from confluent_kafka.admin import AdminClient
 from consuming import Keep, claimed, committed, kept, running, send
-from trial import DEADLINE, Fill, eventually
+from trial import DEADLINE, Fill, eventually, group_tool
 
 from eoconsumer import Mode
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.memory import MemoryStore
 
 pytestmark = pytest.mark.slow
-
-COMMAND = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
-TOOL_TIMEOUT = "60000"  # milliseconds; by default it gives a busy machine five seconds
 
 
 class Group:
@@ -67,11 +64,7 @@ def test_kafkas_own_command_shows_the_true_lag(
     fill(group.topic, 10)
     group.consumer(batch_size=4).run_until(committed(10))
     send(group.bootstrap, group.topic, *[b"x"] * 3, partition=1)
-    told = kafka_broker.tool(
-        COMMAND,
-        *("--bootstrap-server", group.bootstrap, "--timeout", TOOL_TIMEOUT),
-        *("--describe", "--group", group.topic),
-    )
+    told = group_tool(kafka_broker, "--describe", "--group", group.topic)
     lines = [line.split() for line in told.splitlines() if line.startswith(group.topic)]
     assert sorted(line[2:6] for line in lines) == [["0", "5", "5", "0"], ["1", "5", "8", "3"]]
 

@@ -11,7 +11,7 @@ from typing import Any
 import pytest
 from confluent_kafka import Consumer, Producer
 from pymongo import MongoClient
-from trial import eventually
+from trial import eventually, group_tool
 
 from eoconsumer.errors import ConfigurationError
 from eoconsumer.servers import (
@@ -26,9 +26,6 @@ from eoconsumer.servers.java import find_java
 from eoconsumer.servers.mongo import find_mongod
 
 pytestmark = pytest.mark.slow
-
-GROUP_TOOL = "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand"
-TOOL_TIMEOUT = "60000"  # milliseconds; by default it gives a busy machine five seconds
 
 
 def produce(kafka: KafkaBroker | MockKafka, topic: str, count: int) -> None:
@@ -129,11 +126,7 @@ def test_kafkas_own_tool_tells_the_lag_of_a_group(kafka_broker: KafkaBroker, top
     produce(kafka_broker, topic, 10)
     assert len(consume(kafka_broker, topic, 10)) == 10
     produce(kafka_broker, topic, 3)
-    told = kafka_broker.tool(
-        GROUP_TOOL,
-        *("--bootstrap-server", kafka_broker.bootstrap_servers, "--timeout", TOOL_TIMEOUT),
-        *("--describe", "--group", f"{topic}-readers"),
-    )
+    told = group_tool(kafka_broker, "--describe", "--group", f"{topic}-readers")
     (row,) = [line.split() for line in told.splitlines() if topic in line.split()]
     assert row[2:6] == ["0", "10", "13", "3"]  # partition, current offset, end, lag
 

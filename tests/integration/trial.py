@@ -13,6 +13,8 @@ from confluent_kafka import Message as KafkaMessage
 from confluent_kafka.admin import AdminClient
 from pymongo.database import Database
 
+from eoconsumer.servers import KafkaBroker
+
 T = TypeVar("T")
 Document: TypeAlias = dict[str, Any]
 Place: TypeAlias = tuple[int, int]  # partition, offset
@@ -21,6 +23,12 @@ Place: TypeAlias = tuple[int, int]  # partition, offset
 QUICK: dict[str, Any] = {"session.timeout.ms": 1500, "heartbeat.interval.ms": 300}
 #: For members that nobody kills: a busy machine does not make them lose what they have.
 PATIENT: dict[str, Any] = QUICK | {"session.timeout.ms": 30_000}
+#: Seconds; twice the session's time-out of ``SLOW``, so that neither hides the other.
+MAX_POLL = 6.0
+SLOW: dict[str, Any] = QUICK | {
+    "session.timeout.ms": 3000,
+    "max.poll.interval.ms": int(MAX_POLL * 1000),
+}
 #: As ``QUICK``, for ``group.protocol=consumer``, where the broker sets the times.
 QUICK_848: dict[str, Any] = {"group.protocol": "consumer"}
 EFFECTS = "effects"
@@ -34,6 +42,15 @@ class Fill(Protocol):
     def __call__(self, topic: str, n: int) -> list[Place]:
         """Produce ``n`` messages with keys, turn by turn to all partitions; return the places."""
         ...
+
+
+def group_tool(broker: KafkaBroker, *arguments: str) -> str:
+    """Run Kafka's own command for groups; return what it printed."""
+    # By default it gives a busy machine five seconds.
+    where = ("--bootstrap-server", broker.bootstrap_servers, "--timeout", "60000")
+    return broker.tool(
+        "org.apache.kafka.tools.consumer.group.ConsumerGroupCommand", *where, *arguments
+    )
 
 
 def produce(bootstrap: str, topic: str, n: int) -> list[Place]:

@@ -11,11 +11,12 @@ from typing import Any
 
 from tests.chaos.checker.evidence import Evidence, Line, Place
 
-#: Nobody may ever need longer, in seconds. MongoDB forgets the transaction of a dead process after
-#: 60 s (transactionLifetimeLimitSeconds): who needs more than two thirds of that has waited for it.
-#: Every other time-out on the way (session 2 s, election 2 s, heartbeats, backoff) is far shorter.
+#: No recovery that met no other fault may need longer, in seconds. MongoDB forgets the transaction
+#: of a dead process after 60 s (transactionLifetimeLimitSeconds): who needs more than two thirds of
+#: that has waited for it. Every other time-out on the way (session 2 s, election 2 s, heartbeats,
+#: backoff) is far shorter.
 HARD = 40.0
-#: Where one fault follows another on a slow machine, their times add up.
+#: The same where one fault follows another: on a slow machine their times add up.
 EVER = 120.0
 
 #: What is aimed at, in seconds: session time-out 2 s + 2 s; elections of 2 s.
@@ -126,9 +127,9 @@ def _alone(fault: Line, until: float, ended: list[Line], kinds: Collection[str])
 def check_recovery(evidence: Evidence) -> list[str]:
     """No fault takes longer than the hard limit, and none that others follow takes for ever."""
     return [
-        f"fault {each.number} ({each.kind}): {each.seconds:.1f} s until progress, limit {HARD:.0f}"
+        f"fault {each.number} ({each.kind}): {each.seconds:.1f} s until progress, limit {limit:.0f}"
         for each in (*recoveries(evidence), *takeovers(evidence))
-        if each.seconds > (HARD if each.alone else EVER)
+        if each.seconds > (limit := HARD if each.alone else EVER)
     ]
 
 

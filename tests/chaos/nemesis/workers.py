@@ -104,7 +104,7 @@ def clock_jump(field: Field, fault: Fault) -> Outcome:
     member = working(field, fault)
     since = time.monotonic()
     member.tell(clock=fault.parameters["seconds"])
-    line = member.wait_for("clock", since, 60)
+    line = member.wait_for("clock", since, POINT_SECONDS)
     return Outcome(line is not None, since, None, f"by {fault.parameters['seconds']} s")
 
 

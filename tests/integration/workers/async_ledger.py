@@ -98,9 +98,12 @@ def opened_sql() -> tuple[AsyncStore[Any], Write]:
 
 class Ledger(AsyncConsumer):
     write: Write
-    stay: Stay
     events = Said()
     retry = RetryPolicy(attempts=TOLD.get("attempts", 3))
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        self.stay = Stay()
+        super().__init__(*arguments, **settings)
 
     def stop(self) -> None:
         # By a signal, which may come when its time is over anyway: then it must not join again.
@@ -137,7 +140,7 @@ async def main() -> None:
     store, write = opened()
     while not asked.is_set():
         consumer = Ledger(TOLD["bootstrap"], store, **TOLD["settings"])
-        consumer.write, consumer.stay = write, Stay()
+        consumer.write = write
         signal.signal(signal.SIGTERM, signal.SIG_DFL)  # else it would leave it to us
         await consumer.run_until(consumer.stay.over)
         signal.signal(signal.SIGTERM, lambda *_: asked.set())  # between two runs

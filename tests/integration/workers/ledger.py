@@ -2,10 +2,10 @@
 
 Takes one argument, a JSON object: ``bootstrap``, ``store`` (URL), ``settings`` (of ``Consumer``),
 and what it may be told: ``point`` and ``do`` ("kill" or "stop" itself there, once ``after``
-messages were handled), ``slow`` (seconds for each message), ``stay`` (seconds from
-the first message that it handles; then it leaves the group and joins again), ``poison`` (offsets
-for which it fails, ``attempts`` times), ``redrive`` (the dead letters of its group, and end). Says
-what happens in JSON lines on stdout, each written at once.
+messages were handled), ``slow`` (seconds for each message), ``stay`` (seconds from the first
+message that it handles; then it leaves the group and joins again), ``poison`` (offsets for which it
+fails, ``attempts`` times), ``redrive`` (the dead letters of its group, and end). Says what happens
+in JSON lines on stdout, each written at once.
 """
 
 from __future__ import annotations
@@ -156,8 +156,11 @@ class Stay:
 
 class Ledger(Consumer):
     events = Said()
-    stay: Stay
     retry = RetryPolicy(attempts=TOLD.get("attempts", 3))
+
+    def __init__(self, *arguments: Any, **settings: Any) -> None:
+        self.stay = Stay()
+        super().__init__(*arguments, **settings)
 
     def handle(self, message: Message, session: Any) -> None:
         global handled
@@ -196,14 +199,11 @@ def main() -> None:
     logging.basicConfig(level=logging.INFO, format="%(asctime)s %(message)s")
     signal.signal(signal.SIGTERM, lambda *_: asked.set())  # between two runs
     if TOLD.get("redrive"):
-        consumer = Ledger(TOLD["bootstrap"], store, **TOLD["settings"])
-        consumer.stay = Stay()
-        result = consumer.redrive()
+        result = Ledger(TOLD["bootstrap"], store, **TOLD["settings"]).redrive()
         say("redriven", done=result.done, stayed=result.stayed)
         return
     while not asked.is_set():
         consumer = Ledger(TOLD["bootstrap"], store, **TOLD["settings"])
-        consumer.stay = Stay()
         consumer.run_until(consumer.stay.over)
     say("ended")
 
