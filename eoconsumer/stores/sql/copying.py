@@ -9,17 +9,19 @@ https://www.postgresql.org/docs/current/sql-copy.html
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
+from collections.abc import Iterable, Sequence
 from decimal import Decimal
-from functools import lru_cache
+from functools import lru_cache, partial
 from operator import itemgetter
 from types import NoneType
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Connection
 
-from eoconsumer.stores.sql.driver import cursor_for
+from eoconsumer.stores.sql.driver import errors_as_sqlalchemy
 from eoconsumer.stores.sql.plain import KNOWN
+
+Row: TypeAlias = tuple[Any, ...]
 
 #: Below that a COPY, which takes a round trip more, gains nothing.
 FEWEST = 50
@@ -47,13 +49,13 @@ FROM pg_class WHERE oid = to_regclass(%s)
 """
 
 
-def copied(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> bool:
+def copied(connection: Connection, text: str, rows: Sequence[Row]) -> bool:
     """Send ``rows`` of the statement ``text`` by COPY; return False where that is not for them.
 
     Raises ``DBAPIError``.
     """
     dialect = connection.dialect
-    if dialect.driver != "psycopg" or dialect.is_async or len(rows) < FEWEST:
+    if dialect.driver != "psycopg" or len(rows) < FEWEST:
         return False
     target = _target(text)
     if target is None or not _takes_copy(connection, text, target.table):
@@ -65,10 +67,25 @@ def copied(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -
         {*map(type, map(itemgetter(place), rows))} <= same for place, same in enumerate(kinds)
     ):
         return False
-    with cursor_for(connection, command) as cursor, cursor.copy(command) as copy:
+    with errors_as_sqlalchemy(connection, command):
+        driver: Any = connection.connection
+        if dialect.is_async:
+            driver.run_async(partial(_copy_awaiting, command=command, rows=rows))
+        else:
+            _copy(driver, command, rows)
+    return True
+
+
+def _copy(driver: Any, command: str, rows: Iterable[Row]) -> None:
+    with driver.cursor() as cursor, cursor.copy(command) as copy:
         for row in rows:
             copy.write_row(row)
-    return True
+
+
+async def _copy_awaiting(driver: Any, command: str, rows: Iterable[Row]) -> None:
+    async with driver.cursor() as cursor, cursor.copy(command) as copy:
+        for row in rows:
+            await copy.write_row(row)
 
 
 def never_copy(connection: Connection, text: str) -> None:

@@ -13,12 +13,19 @@ from sqlalchemy.exc import DBAPIError
 @contextmanager
 def cursor_for(connection: Connection, text: str) -> Iterator[Any]:
     """Give a cursor for the statement ``text``. Raises ``DBAPIError``, which quotes no values."""
-    dialect = connection.dialect
-    driver: Any = dialect.dbapi
-    try:
+    with errors_as_sqlalchemy(connection, text):
         cursor: Any = connection.connection.cursor()
         with cursor:
             yield cursor
+
+
+@contextmanager
+def errors_as_sqlalchemy(connection: Connection, text: str) -> Iterator[None]:
+    """Let the driver's errors at the statement ``text`` come out as ``DBAPIError``."""
+    dialect = connection.dialect
+    driver: Any = dialect.dbapi
+    try:
+        yield
     except driver.Error as error:
         lost = dialect.is_disconnect(error, connection.connection.driver_connection, None)
         raise DBAPIError.instance(
