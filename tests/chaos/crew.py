@@ -3,10 +3,8 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
 import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable, Mapping
@@ -15,8 +13,9 @@ from pathlib import Path
 from typing import Any
 
 from tests.chaos.journal import Journal
+from tests.nursery import Child
 
-ROOT = Path(__file__).parents[2]
+PROGRAM = Path(__file__).with_name("worker.py")
 Line = dict[str, Any]
 
 
@@ -29,15 +28,7 @@ class Member:
         self._lines: list[Line] = []
         self._news = threading.Condition()
         self._spoken = folder / f"worker-{slot}.jsonl"
-        self._log = (folder / f"worker-{slot}.log").open("ab")
-        self._process = subprocess.Popen(
-            [sys.executable, "-m", "tests.chaos.worker", json.dumps(told)],
-            cwd=ROOT,
-            stdin=subprocess.PIPE,
-            stdout=subprocess.PIPE,
-            stderr=self._log,
-            start_new_session=True,
-        )
+        self._process = Child(PROGRAM, json.dumps(told), folder / f"worker-{slot}.log")
         self.pid = self._process.pid
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -52,10 +43,8 @@ class Member:
 
     def tell(self, **order: Any) -> None:
         """Give it an order; one that is gone does not mind."""
-        assert self._process.stdin is not None
         with suppress(BrokenPipeError, ValueError):
             self._process.stdin.write((json.dumps(order) + "\n").encode())
-            self._process.stdin.flush()
 
     def heard(self, said: str, since: float = 0.0) -> list[Line]:
         """Return what it said of one kind, after ``since`` (monotonic seconds)."""
@@ -78,8 +67,7 @@ class Member:
         sent = time.monotonic()
         if number in (signal.SIGKILL, signal.SIGTERM):
             self.expected = True
-        if self.alive:
-            os.kill(self.pid, number)
+        self._process.send_signal(number)
         return sent
 
     def wait_until_gone(self, seconds: float) -> bool:
@@ -93,13 +81,10 @@ class Member:
     def close(self) -> None:
         """Let all that it said be read."""
         self._listener.join(10)
-        self._log.close()
-        if self._process.stdin is not None:
-            with suppress(BrokenPipeError):
-                self._process.stdin.close()
+        with suppress(BrokenPipeError):
+            self._process.stdin.close()
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
         with self._process.stdout as stdout, self._spoken.open("ab") as file:
             for text in stdout:
                 file.write(text)

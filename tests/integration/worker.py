@@ -3,10 +3,7 @@
 from __future__ import annotations
 
 import json
-import os
 import signal
-import subprocess
-import sys
 import threading
 import time
 from collections.abc import Callable
@@ -14,6 +11,8 @@ from pathlib import Path
 from typing import Any
 
 from trial import DEADLINE, Document, Place
+
+from tests.nursery import Child
 
 PROGRAMS = Path(__file__).with_name("workers")
 
@@ -30,10 +29,7 @@ class Worker:
         self._lines: list[Document] = []
         self._news = threading.Condition()
         program = PROGRAMS / ("async_ledger.py" if told.get("asyncio") else "ledger.py")
-        with log.open("wb") as stderr:
-            self._process = subprocess.Popen(
-                [sys.executable, program, json.dumps(told)], stdout=subprocess.PIPE, stderr=stderr
-            )
+        self._process = Child(program, json.dumps(told), log)
         self.pid = self._process.pid
         self._listener = threading.Thread(target=self._listen, daemon=True)
         self._listener.start()
@@ -64,7 +60,7 @@ class Worker:
     def wait_until_stopped(self, point: str) -> Document:
         """Wait until it has stopped itself at ``point``."""
         line = self.wait_for(point)
-        os.waitid(os.P_PID, self.pid, os.WSTOPPED)
+        self._process.wait_until_stopped()
         return line
 
     def wait_until_killed(self) -> None:
@@ -79,7 +75,7 @@ class Worker:
         Before it does: it may have said what it had to before this process is scheduled again.
         """
         woken = time.monotonic()
-        os.kill(self.pid, signal.SIGCONT)
+        self._process.send_signal(signal.SIGCONT)
         return woken
 
     @property
@@ -89,13 +85,13 @@ class Worker:
 
     def kill(self) -> None:
         """End it with SIGKILL; harmless if it is gone."""
-        self._process.kill()
+        self._process.send_signal(signal.SIGKILL)
         self._process.wait()
         self._listener.join()
 
     def stop(self) -> None:
         """Ask it to drain and leave, and see that it ends well."""
-        self._process.terminate()
+        self._process.send_signal(signal.SIGTERM)
         code = self._process.wait(DEADLINE)
         self._listener.join()
         assert code == 0, f"it ended with {code} when it was asked to stop{self.told}"
@@ -118,7 +114,6 @@ class Worker:
         return seen
 
     def _listen(self) -> None:
-        assert self._process.stdout is not None
         with self._process.stdout as stdout:
             for line in stdout:
                 with self._news:
