@@ -18,6 +18,13 @@ COUNT = 600
 STOP = {"point": "written", "after": 120, "do": "stop"}
 
 
+@pytest.fixture(scope="module")
+def kafka_broker() -> Iterator[KafkaBroker]:
+    """A broker of their own for tests that kill it."""
+    with KafkaBroker() as broker:
+        yield broker
+
+
 @pytest.fixture(autouse=True)
 def healthy_servers(
     kafka_broker: KafkaBroker, mongo_replica_set: MongoReplicaSet

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from contextlib import ExitStack
 from functools import partial
 from threading import Timer
@@ -40,6 +40,13 @@ PROTOCOLS = {
     "consumer": QUICK_848,
 }
 protocols = pytest.mark.parametrize("kafka", PROTOCOLS.values(), ids=PROTOCOLS)
+
+
+@pytest.fixture(scope="module")
+def kafka_broker() -> Iterator[KafkaBroker]:
+    """A broker of their own for tests that pause it."""
+    with KafkaBroker() as broker:
+        yield broker
 
 
 def members(broker: KafkaBroker, group: str) -> int:

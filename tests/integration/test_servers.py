@@ -114,11 +114,12 @@ def test_a_paused_primary_loses_its_office_and_is_a_secondary_once_it_goes_on() 
 # The broker
 
 
-def test_a_broker_has_kafkas_classes_from_the_archive(kafka_broker: KafkaBroker) -> None:
+def test_a_broker_has_kafkas_classes_from_the_archive() -> None:
     archives = [each for each in jars.kafka_jars().glob("classes-*.jsa") if each.stat().st_size]
     if not archives:
         pytest.skip("this JVM keeps no archive of classes")
-    mapped = Path(f"/proc/{kafka_broker.pid}/maps").read_text()
+    with KafkaBroker() as broker:
+        mapped = Path(f"/proc/{broker.pid}/maps").read_text()
     assert any(str(archive) in mapped for archive in archives)
 
 
