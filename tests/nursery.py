@@ -39,6 +39,7 @@ KNOWN = (
     "sqlalchemy.dialects.sqlite.aiosqlite",
 )
 MOST_BYTES = 1 << 16  # of what a child is told
+_starting = threading.Lock()
 
 
 class Child:
@@ -98,14 +99,20 @@ class Child:
                     self._stopped = True
                     self._changed.notify_all()
         with self._changed:
-            if self.returncode is None:  # the nursery is gone
+            if self.returncode is None:  # the nursery is gone, and who it started must not stay
+                os.kill(self.pid, signal.SIGKILL)
                 self.returncode = 255
             self._changed.notify_all()
 
 
-@cache
 def nursery() -> socket.socket:
-    """Start the nursery of this process; it ends when this socket is closed."""
+    """Return the nursery of this process, which is started once; it ends when this is closed."""
+    with _starting:
+        return _nursery()
+
+
+@cache
+def _nursery() -> socket.socket:
     ours, theirs = socket.socketpair(socket.AF_UNIX, socket.SOCK_SEQPACKET)
     with theirs:
         command = [sys.executable, "-m", "tests.nursery", str(theirs.fileno())]

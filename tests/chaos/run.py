@@ -19,7 +19,7 @@ from tests.chaos import side
 from tests.chaos.checker.evidence import Evidence
 from tests.chaos.checker.gather import Where, gather
 from tests.chaos.checker.servers import read_database, read_topic
-from tests.chaos.crew import ROOT, Crew, Member
+from tests.chaos.crew import Crew, Member
 from tests.chaos.feeder import STOCK, Feeder, accounts
 from tests.chaos.journal import Journal
 from tests.chaos.nemesis import Field, Nemesis
@@ -29,6 +29,8 @@ from tests.chaos.observer import Changes
 from tests.chaos.plan import PROTOCOLS, STORES, Fault, first_protocol
 from tests.chaos.proxy import Proxies
 from tests.chaos.stores import DATABASE, MongoDB, Tried, database_of
+
+ROOT = Path(__file__).parents[2]
 
 TOPIC, GROUP = "transfers", "chaos"
 PARTITIONS = 6

@@ -5,7 +5,7 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
@@ -35,6 +35,13 @@ def alone(arguments: list[str]) -> tuple[int, str]:
         [*BENCH, *arguments], capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
     return done.returncode, done.stdout + done.stderr
+
+
+@pytest.fixture(scope="module")
+def kafka_broker() -> Iterator[KafkaBroker]:
+    """A broker of their own for tests that measure its CPU time."""
+    with KafkaBroker() as broker:
+        yield broker
 
 
 @pytest.fixture

@@ -5,10 +5,14 @@ from __future__ import annotations
 import signal
 import sys
 from collections.abc import Callable
+from concurrent.futures import ThreadPoolExecutor
+from functools import cache
+from itertools import count
 from pathlib import Path
 
 import pytest
 
+from tests import nursery
 from tests.nursery import Child
 
 Launch = Callable[..., Child]
@@ -18,8 +22,10 @@ Launch = Callable[..., Child]
 def launch(tmp_path: Path) -> Launch:
     """Start a child that runs some lines of Python; its log is ``log``."""
 
+    number = count()
+
     def start(code: str, argument: str = "") -> Child:
-        program = tmp_path / f"program-{len([*tmp_path.iterdir()])}.py"
+        program = tmp_path / f"program-{next(number)}.py"
         program.write_text(f"import os, signal, sys\n{code}\n")
         return Child(program, argument, tmp_path / "log")
 
@@ -82,3 +88,17 @@ print(signal.getsignal(signal.SIGINT) == signal.default_int_handler)
 print(sorted(os.listdir('/proc/self/fd'))[:-1])
 """
     assert launch(code).stdout.read() == b"True -1\nTrue\n['0', '1', '2']\n"
+
+
+def test_children_that_are_started_at_once_by_several_threads_have_one_nursery(
+    launch: Launch, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setattr(nursery, "_nursery", cache(nursery._nursery.__wrapped__))
+    with ThreadPoolExecutor(8) as pool:
+        children = [*pool.map(lambda _: launch("print(os.getppid()); input()"), range(8))]
+    parents = {child.stdout.readline() for child in children}
+    for child in children:
+        child.stdin.close()
+        child.wait(60)
+
+    assert len(parents) == 1
