@@ -47,6 +47,7 @@ SETTINGS = {
     "group.consumer.heartbeat.interval.ms": "500",
 }
 OUTPUT_TAIL = 2000  # characters
+LOOK_SECONDS = 10.0
 ADMIN_TIMEOUT = 60.0  # seconds
 POLL_SECONDS = 0.02
 JVM_FLAGS = (
@@ -141,6 +142,7 @@ class KafkaBroker(ServerProcess):
             if time.monotonic() > deadline:
                 raise TimeoutError(f"{name} has no leaders within {ADMIN_TIMEOUT:g} s.")
             time.sleep(POLL_SECONDS)
+            admin = self._admin()  # one was seen that found no broker any more for a minute
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic.
@@ -214,7 +216,10 @@ class KafkaBroker(ServerProcess):
 
 def _is_led(admin: AdminClient, topic: str, partitions: int) -> bool:
     """Whether the broker tells of ``topic``, and of a leader of each of its partitions."""
-    found = admin.list_topics(topic, timeout=ADMIN_TIMEOUT).topics[topic].partitions.values()
+    try:
+        found = admin.list_topics(topic, timeout=LOOK_SECONDS).topics[topic].partitions.values()
+    except KafkaException:
+        return False
     return len([each for each in found if each.leader >= 0]) == partitions
 
 
