@@ -58,6 +58,14 @@ class Process:
             raise EOConsumerError(f"The example ended with {code}: {complaint.decode()}")
         return out.decode()
 
+    async def too_early(self, mode: str) -> EOConsumerError:
+        """Return the error of a worker in ``mode`` that has ended before its work was done."""
+        _, complaint = await self._process.communicate()
+        return EOConsumerError(
+            f"A worker in {mode} ended with {self._process.returncode} before its work was done: "
+            f"{complaint.decode().strip()}"
+        )
+
     async def was_killed(self) -> bool:
         """Wait for the end; return whether it was SIGKILL, as planned, or else the proper end."""
         await self.output(0, -signal.SIGKILL)

@@ -26,7 +26,6 @@ from eoconsumer.cli.demo.plan import (
 )
 from eoconsumer.cli.demo.view import View
 from eoconsumer.cli.examples import Feed, Process
-from eoconsumer.errors import EOConsumerError
 from eoconsumer.servers import KafkaBroker
 
 T = TypeVar("T")
@@ -143,7 +142,7 @@ class Trial:
             if now.applied == until:
                 return (now.applied - first.applied) / (now.at - first.at or 1)
         if until is not None:
-            raise EOConsumerError(f"A worker in {self._ledger.mode} ended before its work was done")
+            raise await worker.too_early(self._ledger.mode)
         return 0.0
 
     async def judge(self) -> Outcome:

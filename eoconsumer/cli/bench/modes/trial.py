@@ -17,7 +17,6 @@ from eoconsumer.cli.bench.task import Result
 from eoconsumer.cli.demo.ledger import Ledger
 from eoconsumer.cli.demo.plan import AUTO_COMMIT_MS, SESSION
 from eoconsumer.cli.examples import Feed, Process, Progress, example
-from eoconsumer.errors import EOConsumerError
 
 
 @dataclass(frozen=True, slots=True)
@@ -89,7 +88,7 @@ class Trial:
                 used, before = cpu_used(processes), self.counters()
                 async with asyncio.TaskGroup() as both:
                     # What the worker says is read meanwhile: else it would wait for its reader.
-                    following = both.create_task(self._to_the_end(progress))
+                    following = both.create_task(self._to_the_end(worker, progress))
                     if feed is not None:
                         both.create_task(feed.produce(self.load.messages, skip=0, rate=rate))
                 cpu, after = cpu_used(processes), self.counters()
@@ -108,11 +107,11 @@ class Trial:
         )
         return Measured(result, after.transactions - before.transactions, await self._count())
 
-    async def _to_the_end(self, progress: AsyncIterator[Progress]) -> Progress:
+    async def _to_the_end(self, worker: Process, progress: AsyncIterator[Progress]) -> Progress:
         async for now in progress:
             if now.applied >= self.load.messages:
                 return now
-        raise EOConsumerError(f"The worker of {self.variant} ended before its work was done.")
+        raise await worker.too_early(self.variant)
 
     async def _count(self, kills: int = 0, seconds: float = 0.0) -> Counted:
         """Compare the ledger with the topic."""
