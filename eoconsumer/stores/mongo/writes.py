@@ -8,6 +8,7 @@ driver's own bulk writes are used: they are sent again after a lost connection.
 from __future__ import annotations
 
 from collections.abc import Sequence
+from functools import lru_cache
 from typing import Any
 
 import bson
@@ -25,9 +26,13 @@ from eoconsumer.stores.twins import answer
 #: What one command may have (maxWriteBatchSize, maxBsonObjectSize): the same on all servers.
 MOST_DOCUMENTS = 100_000
 MOST_BYTES = 16 * 1024 * 1024
-#: How many documents are measured to see how many fit into a command, and how full it gets.
+#: How many documents are measured at most to see how many fit into a command, how far they are
+#: apart at least (of few documents one tells enough), and how full a command gets.
 SAMPLES = 8
+APART = 16
 FULL = MOST_BYTES // 2
+#: How many collections are kept at hand.
+KNOWN = 100
 
 
 class Writes:
@@ -36,8 +41,8 @@ class Writes:
     def __init__(self, database: Any, session: OwnSession) -> None:
         """``database`` is the store's; its settings are those of other databases as well."""
         self._database = database
-        self._databases = {database.name: database}
         self._session = session
+        self._collection = lru_cache(KNOWN)(self._opened)
         self._exact = False  # whether to measure every document of the next batch
 
     async def send(self, writes: Sequence[Any]) -> None:
@@ -54,12 +59,11 @@ class Writes:
                     await self._bulk(collection, _as_operations(part), in_order=in_order)
         self._exact = False
 
-    def _collection(self, place: Place) -> Any:
-        database = self._databases.get(place.database)
-        if database is None:
-            client, options = self._database.client, self._database.codec_options
-            database = durable_database(client.get_database(place.database, options))
-            self._databases[place.database] = database
+    def _opened(self, place: Place) -> Any:
+        database = self._database
+        if place.database != database.name:
+            other = database.client.get_database(place.database, database.codec_options)
+            database = durable_database(other)
         return database[place.collection]
 
     async def _insert(self, collection: Any, part: Part) -> None:
@@ -126,7 +130,7 @@ class Writes:
     def _counts(self, documents: Sequence[Document], options: CodecOptions[Any]) -> list[int]:
         """Return how many documents go into each command."""
         if not self._exact:
-            step = max(1, len(documents) // SAMPLES)
+            step = max(APART, len(documents) // SAMPLES)
             largest = max(_size(document, options) for document in documents[::step])
             count = min(MOST_DOCUMENTS, max(1, FULL // max(1, largest)))
             whole, rest = divmod(len(documents), count)
