@@ -29,6 +29,9 @@ FIRST, MOST = 100, 1_000
 #: Bytes of a statement, as PyMySQL has it; servers take 16 MB (``max_allowed_packet``).
 LONGEST = 1_024_000
 
+DRIVER = "%%s"
+SPECIAL = "'\\%"
+
 _INSERT = re.compile(r"(INSERT [^%]+ VALUES )(\(%s(?:, %s)*\))((?:[^%]|%%)*)", re.DOTALL)
 
 
@@ -64,15 +67,31 @@ class _Insert(NamedTuple):
     def of(self, rows: Sequence[tuple[Any, ...]]) -> tuple[str, list[Any]]:
         """Return the insert of all ``rows``, and the values that the driver has to put into it.
 
-        Whole numbers are in it already: in SQL they are what they are in Python, and the driver
-        takes as long for one as for a text.
+        What needs no driver is in it already: that takes most of the time for a row.
         """
-        kinds = [{*map(type, map(itemgetter(place), rows))} for place in range(self.width)]
-        numbers = [place for place, kind in enumerate(kinds) if kind == {int}]
-        others = [place for place in range(self.width) if place not in numbers]
-        row = ", ".join("%s" if place in numbers else "%%s" for place in range(self.width))
-        values = ", ".join([f"({row})"] * len(rows)) % (*_flat(numbers, rows),)
-        return f"{self.head}{values}{self.tail}", _flat(others, rows)
+        forms = [_form([*map(itemgetter(place), rows)]) for place in range(self.width)]
+        here = [place for place, form in enumerate(forms) if form != DRIVER]
+        driver = [place for place, form in enumerate(forms) if form == DRIVER]
+        row = f"({', '.join(forms)})"
+        values = ", ".join([row] * len(rows)) % (*_flat(here, rows),)
+        return f"{self.head}{values}{self.tail}", _flat(driver, rows)
+
+
+def _form(values: Sequence[Any]) -> str:
+    """Return what ``values`` of one column are put in by.
+
+    Whole numbers are in SQL what they are in Python. So is a text between quotes of ASCII
+    characters that can be printed, but for the quote, the backslash, and the driver's own ``%``:
+    whatever the mode of the server and the character set of the connection are.
+    """
+    kinds = {*map(type, values)}
+    if kinds == {int}:
+        return "%s"
+    if kinds == {str}:
+        text = "".join(values)
+        if text.isascii() and text.isprintable() and not any(map(text.count, SPECIAL)):
+            return "'%s'"
+    return DRIVER
 
 
 @lru_cache(maxsize=KNOWN)
