@@ -81,6 +81,22 @@ def test_values_of_all_kinds_arrive_as_by_statements_of_their_own(
     assert found == written(store, ITEMS, *[inserts(ITEMS, [row]) for row in rows])
 
 
+@pytest.mark.parametrize("mode", ["", "ANSI_QUOTES", "NO_BACKSLASH_ESCAPES"])
+def test_each_character_of_ascii_arrives_alone_among_others_of_its_kind(
+    store: FreshStore, mode: str
+) -> None:
+    texts = [f"{sign}a{sign}{sign}b{sign}" for sign in map(chr, range(128))]
+    session, _ = owner(store)
+
+    for place, each in enumerate(texts):
+        with session.transaction() as transaction:
+            transaction.session.execute(text("SET SESSION sql_mode = :mode"), {"mode": mode})
+            rows = [{"number": 1_000 + 2 * place + n, "name": each} for n in range(2)]
+            transaction.write(inserts(ITEMS, rows))
+
+    assert [row["name"] for row in written(store, ITEMS)][::2] == texts
+
+
 def test_thousands_of_rows_take_a_few_statements(store: FreshStore, joined: list[bool]) -> None:
     rows = [{"number": n + 100, "name": f"item {n}"} for n in range(3_000)]
     session, _ = owner(store)

@@ -30,7 +30,8 @@ FIRST, MOST = 100, 1_000
 LONGEST = 1_024_000
 
 DRIVER = "%%s"
-SPECIAL = "'\\%"
+#: What a text may have that is in SQL what it is in Python.
+PLAIN = bytes(sorted({*range(0x20, 0x7F)} - {*b"'\\%"}))
 
 _INSERT = re.compile(r"(INSERT [^%]+ VALUES )(\(%s(?:, %s)*\))((?:[^%]|%%)*)", re.DOTALL)
 
@@ -89,7 +90,7 @@ def _form(values: Sequence[Any]) -> str:
         return "%s"
     if kinds == {str}:
         text = "".join(values)
-        if text.isascii() and text.isprintable() and not any(map(text.count, SPECIAL)):
+        if text.isascii() and not text.encode().translate(None, PLAIN):
             return "'%s'"
     return DRIVER
 
