@@ -14,7 +14,7 @@ from trial import eventually
 
 DEMO = [sys.executable, "-c", "from eoconsumer.cli import main; main()", "demo"]
 TIMEOUT = 300.0  # seconds; the machine may be busy
-COUNT = 2_000
+COUNT = 1_000
 
 
 @pytest.mark.slow

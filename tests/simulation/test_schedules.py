@@ -12,7 +12,7 @@ pytestmark = pytest.mark.slow
 
 EVERY_KIND = Plan().faults
 SEEDS = 20_000
-FEWER = 3_000
+FEWER = 2_000
 
 
 @pytest.mark.slow
