@@ -7,10 +7,12 @@ import sys
 import time
 from collections.abc import Iterator
 from functools import cache
+from pathlib import Path
 from typing import Any
 
 import pytest
 
+from eoconsumer.errors import ConfigurationError
 from eoconsumer.servers import KafkaBroker
 
 # Tests start hundreds of processes: where Python is told to keep no compiled code, each of them
@@ -32,27 +34,32 @@ def pytest_xdist_auto_num_workers(config: pytest.Config) -> int:
 @pytest.hookimpl(optionalhook=True)
 def pytest_configure_node(node: Any) -> None:
     """Tell a worker, before it starts, of the broker that all of them share."""
-    node.workerinput["broker"] = _shared_broker(node.config).port
+    if (broker := _shared_broker(node.config)) is not None:
+        node.workerinput |= {"broker": broker.port, "broker_log": str(broker.log)}
 
 
 @cache
-def _shared_broker(config: pytest.Config) -> KafkaBroker:
+def _shared_broker(config: pytest.Config) -> KafkaBroker | None:
     broker = KafkaBroker()
-    broker.launch()  # it gets ready while the workers collect their tests
     config.add_cleanup(broker.stop)
+    try:
+        broker.launch()  # it gets ready while the workers collect their tests
+    except ConfigurationError:
+        return None  # those tests that need one are told why
     return broker
 
 
 @pytest.fixture(scope="session")
 def kafka_broker(request: pytest.FixtureRequest) -> Iterator[KafkaBroker]:
     """A broker for all tests, of all workers; who kills or pauses it takes one of its own."""
-    port = getattr(request.config, "workerinput", {}).get("broker")
-    if port is None:
+    told = getattr(request.config, "workerinput", {})
+    if "broker" not in told:
         with KafkaBroker() as broker:
             yield broker
         return
-    shared, deadline = KafkaBroker(port=port), time.monotonic() + READY_SECONDS
+    shared, deadline = KafkaBroker(port=told["broker"]), time.monotonic() + READY_SECONDS
     while not shared.is_ready():
-        assert time.monotonic() < deadline, "the broker that was launched first does not answer"
+        said = Path(told["broker_log"]).read_text()[-2_000:]
+        assert time.monotonic() < deadline, f"the shared broker does not answer:\n{said}"
         time.sleep(0.1)
     yield shared

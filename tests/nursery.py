@@ -52,6 +52,7 @@ class Child:
         ours_out, theirs_out = os.pipe()
         ours, theirs = os.pipe()
         told = json.dumps([str(program), argument, str(log)]).encode()
+        assert len(told) < MOST_BYTES
         socket.send_fds(nursery(), [told], [theirs_in, theirs_out, theirs])
         for each in (theirs_in, theirs_out, theirs):
             os.close(each)
@@ -100,7 +101,8 @@ class Child:
                     self._changed.notify_all()
         with self._changed:
             if self.returncode is None:  # the nursery is gone, and who it started must not stay
-                os.kill(self.pid, signal.SIGKILL)
+                with suppress(ProcessLookupError):
+                    os.kill(self.pid, signal.SIGKILL)
                 self.returncode = 255
             self._changed.notify_all()
 
@@ -136,7 +138,9 @@ def serve(orders: socket.socket) -> tuple[str, str]:
         if orders.fileno() not in ready:
             continue
         told, streams, _, _ = socket.recv_fds(orders, MOST_BYTES, 3)
-        if not told:
+        if not told:  # the tests are over, or were killed
+            for pid in news:
+                os.kill(pid, signal.SIGKILL)
             sys.exit()
         program, argument, log = json.loads(told)
         if not (pid := os.fork()):

@@ -59,10 +59,10 @@ class Process:
         return out.decode()
 
     async def too_early(self, mode: str) -> EOConsumerError:
-        """Return the error of a worker in ``mode`` that has ended before its work was done."""
+        """Return the error of the worker of ``mode``, that has ended before its work was done."""
         _, complaint = await self._process.communicate()
         return EOConsumerError(
-            f"A worker in {mode} ended with {self._process.returncode} before its work was done: "
+            f"The worker of {mode} ended with {self._process.returncode} before its work was done: "
             f"{complaint.decode().strip()}"
         )
 

@@ -138,11 +138,19 @@ class KafkaBroker(ServerProcess):
         admin = self._admin()
         admin.create_topics([NewTopic(name, partitions, 1, config=settings)])[name].result()
         deadline = time.monotonic() + ADMIN_TIMEOUT
-        while not _is_led(admin, name, partitions):  # the controller knows it before the broker
+        trouble: KafkaException | None = None
+        while True:  # the controller knows it before the broker
+            try:
+                if _is_led(admin, name, partitions):
+                    return
+            except KafkaException as error:
+                # A client was seen that found no broker any more, while others did.
+                trouble, admin = error, self._admin()
             if time.monotonic() > deadline:
-                raise TimeoutError(f"{name} has no leaders within {ADMIN_TIMEOUT:g} s.")
+                raise TimeoutError(
+                    f"{name} has no leaders within {ADMIN_TIMEOUT:g} s."
+                ) from trouble
             time.sleep(POLL_SECONDS)
-            admin = self._admin()  # one was seen that found no broker any more for a minute
 
     def delete_topic(self, name: str) -> None:
         """Delete a topic.
@@ -216,10 +224,7 @@ class KafkaBroker(ServerProcess):
 
 def _is_led(admin: AdminClient, topic: str, partitions: int) -> bool:
     """Whether the broker tells of ``topic``, and of a leader of each of its partitions."""
-    try:
-        found = admin.list_topics(topic, timeout=LOOK_SECONDS).topics[topic].partitions.values()
-    except KafkaException:
-        return False
+    found = admin.list_topics(topic, timeout=LOOK_SECONDS).topics[topic].partitions.values()
     return len([each for each in found if each.leader >= 0]) == partitions
 
 

@@ -61,6 +61,7 @@ class Worker:
         """Wait until it has stopped itself at ``point``."""
         line = self.wait_for(point)
         self._process.wait_until_stopped()
+        assert self.alive, f"it ended where it was to stop{self.told}"
         return line
 
     def wait_until_killed(self) -> None:

@@ -26,8 +26,8 @@ from eoconsumer.stores.twins import answer
 #: What one command may have (maxWriteBatchSize, maxBsonObjectSize): the same on all servers.
 MOST_DOCUMENTS = 100_000
 MOST_BYTES = 16 * 1024 * 1024
-#: How many documents are measured at most to see how many fit into a command, how far they are
-#: apart at least (of few documents one tells enough), and how full a command gets.
+#: About how many documents are measured to see how many fit into a command, how far they are apart
+#: at least (of few documents the first and the last tell enough), and how full a command gets.
 SAMPLES = 8
 APART = 16
 FULL = MOST_BYTES // 2
@@ -131,7 +131,8 @@ class Writes:
         """Return how many documents go into each command."""
         if not self._exact:
             step = max(APART, len(documents) // SAMPLES)
-            largest = max(_size(document, options) for document in documents[::step])
+            samples = [*documents[::step], documents[-1]]
+            largest = max(_size(document, options) for document in samples)
             count = min(MOST_DOCUMENTS, max(1, FULL // max(1, largest)))
             whole, rest = divmod(len(documents), count)
             return [count] * whole + [rest] * bool(rest)

@@ -1,7 +1,8 @@
 """Rows of inserts for MariaDB and MySQL: many in one statement, put together at once.
 
 That is what ``executemany`` of their drivers sends, too; but it puts each row into text and bytes
-on its own, which takes more than twice the time. The driver still turns the values into SQL.
+on its own, which takes more than twice the time. The driver still turns what needs an escape
+into SQL.
 
 https://mariadb.com/kb/en/insert/
 """
