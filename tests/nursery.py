@@ -166,12 +166,11 @@ def _tell(news: dict[int, int]) -> None:
             pid, status = os.waitpid(-1, os.WNOHANG | os.WUNTRACED)
             if not pid:
                 break
+            stopped = os.WIFSTOPPED(status)
+            said = "stopped" if stopped else f"ended {os.waitstatus_to_exitcode(status)}"
             with suppress(BrokenPipeError):
-                if os.WIFSTOPPED(status):
-                    os.write(news[pid], b"stopped\n")
-                else:
-                    os.write(news[pid], f"ended {os.waitstatus_to_exitcode(status)}\n".encode())
-            if not os.WIFSTOPPED(status):
+                os.write(news[pid], f"{said}\n".encode())
+            if not stopped:
                 os.close(news.pop(pid))
 
 

@@ -47,7 +47,7 @@ SETTINGS = {
     "group.consumer.heartbeat.interval.ms": "500",
 }
 OUTPUT_TAIL = 2000  # characters
-LOOK_SECONDS = 10.0
+LOOK_SECONDS = 10.0  # for one answer of many
 ADMIN_TIMEOUT = 60.0  # seconds
 POLL_SECONDS = 0.02
 JVM_FLAGS = (

@@ -125,6 +125,12 @@ def noted(monkeypatch: pytest.MonkeyPatch, name: str) -> list[bool]:
     return found
 
 
+@pytest.fixture
+def copies(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
+    """Whether each group of many rows went by COPY."""
+    return noted(monkeypatch, "copied")
+
+
 def crash(server: SQLServer) -> None:
     """Let all of PostgreSQL be gone at once.
 

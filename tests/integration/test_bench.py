@@ -5,13 +5,14 @@ from __future__ import annotations
 import json
 import subprocess
 import sys
-from collections.abc import Callable, Iterator
+from collections.abc import Callable
 from contextlib import nullcontext
 from pathlib import Path
 from typing import Any
 
 import psutil
 import pytest
+from own_broker import kafka_broker
 from pymongo.database import Database
 from trial import eventually
 from typer.testing import CliRunner
@@ -21,6 +22,8 @@ from eoconsumer.cli.bench.counting import miscounted
 from eoconsumer.cli.bench.task import Task
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
 from eoconsumer.servers.process import free_port
+
+__all__ = ["kafka_broker"]
 
 BENCH = [sys.executable, "-c", "from eoconsumer.cli import main; main()", "bench"]
 TIMEOUT = 300.0  # seconds; the machine may be busy
@@ -35,13 +38,6 @@ def alone(arguments: list[str]) -> tuple[int, str]:
         [*BENCH, *arguments], capture_output=True, text=True, timeout=TIMEOUT, check=False
     )
     return done.returncode, done.stdout + done.stderr
-
-
-@pytest.fixture(scope="module")
-def kafka_broker() -> Iterator[KafkaBroker]:
-    """A broker of their own for tests that measure its CPU time."""
-    with KafkaBroker() as broker:
-        yield broker
 
 
 @pytest.fixture

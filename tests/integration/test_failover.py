@@ -7,22 +7,18 @@ from collections.abc import Iterator
 
 import pytest
 from conftest import Start
+from own_broker import kafka_broker
 from pymongo.database import Database
 from trial import Document, Fill, Verdict, eventually, positions, verdict, wait_until_done
 
 from eoconsumer.servers import KafkaBroker, MongoReplicaSet
 from eoconsumer.testing.plugin import TopicFactory
 
+__all__ = ["kafka_broker"]
+
 COUNT = 600
 #: A worker stands in an open transaction while its servers die, and has much left to do.
 STOP = {"point": "written", "after": 120, "do": "stop"}
-
-
-@pytest.fixture(scope="module")
-def kafka_broker() -> Iterator[KafkaBroker]:
-    """A broker of their own for tests that kill it."""
-    with KafkaBroker() as broker:
-        yield broker
 
 
 @pytest.fixture(autouse=True)

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Sequence
+from collections.abc import Iterable, Sequence
 from contextlib import ExitStack
 from functools import partial
 from threading import Timer
@@ -12,6 +12,7 @@ import pytest
 from confluent_kafka.admin import AdminClient
 from conftest import Start
 from consuming import Keep, kept, places, running
+from own_broker import kafka_broker
 from pymongo.database import Database
 from trial import (
     QUICK,
@@ -32,6 +33,8 @@ from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.memory import MemoryStore
 from eoconsumer.testing.plugin import TopicFactory
 
+__all__ = ["kafka_broker"]
+
 #: Nobody is killed here, but a member that is thrown out all the same must not hold up the others.
 STEADY = QUICK | {"session.timeout.ms": 10_000}
 PROTOCOLS = {
@@ -40,13 +43,6 @@ PROTOCOLS = {
     "consumer": QUICK_848,
 }
 protocols = pytest.mark.parametrize("kafka", PROTOCOLS.values(), ids=PROTOCOLS)
-
-
-@pytest.fixture(scope="module")
-def kafka_broker() -> Iterator[KafkaBroker]:
-    """A broker of their own for tests that pause it."""
-    with KafkaBroker() as broker:
-        yield broker
 
 
 def members(broker: KafkaBroker, group: str) -> int:

@@ -8,7 +8,7 @@ from contextlib import asynccontextmanager, suppress
 from typing import Any
 
 import pytest
-from sql_cases import ORDERS, inserts, noted
+from sql_cases import ORDERS, copies, inserts
 from sqlalchemy import (
     BigInteger,
     CheckConstraint,
@@ -26,6 +26,8 @@ from eoconsumer.stores.sql import AsyncSQLStore, copying
 from eoconsumer.stores.sql.session_async import AsyncSQLSession
 from tests.conformance.sql_stores import fresh_store
 
+__all__ = ["copies"]
+
 LOTS = Table(
     "lots",
     MetaData(),
@@ -34,12 +36,6 @@ LOTS = Table(
     CheckConstraint("number <> 77"),
 )
 LONG = "x" * 900
-
-
-@pytest.fixture
-def copies(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each group of many rows went by COPY."""
-    return noted(monkeypatch, "copied")
 
 
 @pytest.fixture

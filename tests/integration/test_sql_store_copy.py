@@ -7,7 +7,7 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from sql_cases import inserts, noted, owner, written
+from sql_cases import copies, inserts, owner, written
 from sqlalchemy import (
     BigInteger,
     Boolean,
@@ -25,6 +25,8 @@ from eoconsumer.errors import WriteFailed
 from eoconsumer.servers import PostgresServer
 from tests.conformance.sql_stores import FreshStore, fresh_store
 
+__all__ = ["copies"]
+
 ITEMS = Table(
     "items",
     MetaData(),
@@ -36,12 +38,6 @@ ITEMS = Table(
     CheckConstraint("number <> 77"),
 )
 SEEN = Table("seen_items", MetaData(), Column("number", BigInteger), Column("name", String(40)))
-
-
-@pytest.fixture
-def copies(monkeypatch: pytest.MonkeyPatch) -> list[bool]:
-    """Whether each group of many rows went by COPY."""
-    return noted(monkeypatch, "copied")
 
 
 @pytest.fixture

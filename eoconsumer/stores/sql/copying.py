@@ -14,14 +14,12 @@ from decimal import Decimal
 from functools import lru_cache, partial
 from operator import itemgetter
 from types import NoneType
-from typing import Any, NamedTuple, TypeAlias
+from typing import Any, NamedTuple
 
 from sqlalchemy import Connection
 
 from eoconsumer.stores.sql.driver import errors_as_sqlalchemy
-from eoconsumer.stores.sql.plain import KNOWN
-
-Row: TypeAlias = tuple[Any, ...]
+from eoconsumer.stores.sql.plain import KNOWN, Row
 
 #: Below that a COPY, which takes a round trip more, gains nothing.
 FEWEST = 50

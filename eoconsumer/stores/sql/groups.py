@@ -11,11 +11,10 @@ from sqlalchemy.sql import ClauseElement
 from eoconsumer.errors import HandlerMisuse
 from eoconsumer.stores.sql.copying import copied, never_copy
 from eoconsumer.stores.sql.multirow import inserted
-from eoconsumer.stores.sql.plain import plain_text, rows_of
+from eoconsumer.stores.sql.plain import Row, plain_text, rows_of
 
 Parameters: TypeAlias = Mapping[str, Any]
 Write: TypeAlias = Executable | tuple[Executable, Parameters]
-Row: TypeAlias = tuple[Any, ...]
 
 
 class Group(NamedTuple):

@@ -19,7 +19,7 @@ from typing import Any, NamedTuple
 from sqlalchemy import Connection
 
 from eoconsumer.stores.sql.driver import cursor_for
-from eoconsumer.stores.sql.plain import KNOWN, rows_of
+from eoconsumer.stores.sql.plain import KNOWN, Row, rows_of
 
 #: Whose cursors put values into the text on their own, and show it: ``mogrify``.
 DRIVERS = ("pymysql",)
@@ -37,7 +37,7 @@ PLAIN = bytes(sorted({*range(0x20, 0x7F)} - {*b"'\\%"}))
 _INSERT = re.compile(r"(INSERT [^%]+ VALUES )(\(%s(?:, %s)*\))((?:[^%]|%%)*)", re.DOTALL)
 
 
-def inserted(connection: Connection, text: str, rows: Sequence[tuple[Any, ...]]) -> bool:
+def inserted(connection: Connection, text: str, rows: Sequence[Row]) -> bool:
     """Send ``rows`` of the statement ``text``; return False where that is not for them.
 
     Raises ``DBAPIError``.
@@ -66,7 +66,7 @@ class _Insert(NamedTuple):
     width: int
     tail: str
 
-    def of(self, rows: Sequence[tuple[Any, ...]]) -> tuple[str, list[Any]]:
+    def of(self, rows: Sequence[Row]) -> tuple[str, list[Any]]:
         """Return the insert of all ``rows``, and the values that the driver has to put into it.
 
         What needs no driver is in it already: that takes most of the time for a row.
@@ -102,5 +102,5 @@ def _insert(text: str) -> _Insert | None:
     return _Insert(found[1], found[2].count("%s"), found[3]) if found else None
 
 
-def _flat(places: Sequence[int], rows: Sequence[tuple[Any, ...]]) -> list[Any]:
+def _flat(places: Sequence[int], rows: Sequence[Row]) -> list[Any]:
     return [*chain.from_iterable(rows_of(places, rows))] if places else []

@@ -10,11 +10,13 @@ import re
 from collections.abc import Iterable, Sequence
 from functools import lru_cache
 from operator import itemgetter
-from typing import Any, NamedTuple
+from typing import Any, NamedTuple, TypeAlias
 
 from sqlalchemy import Delete, Executable, Insert, Update
 from sqlalchemy.engine import Dialect
 from sqlalchemy.sql.compiler import SQLCompiler
+
+Row: TypeAlias = tuple[Any, ...]
 
 _NAMED = re.compile(r"%\((\w+)\)s")
 
@@ -28,14 +30,14 @@ class Plain(NamedTuple):
     text: str
     names: tuple[str, ...]
 
-    def ordered(self, names: tuple[str, ...], rows: list[tuple[Any, ...]]) -> list[tuple[Any, ...]]:
+    def ordered(self, names: tuple[str, ...], rows: list[Row]) -> list[Row]:
         """Return ``rows``, whose values have the order of ``names``, as the driver takes them."""
         if names == self.names:
             return rows
         return rows_of([names.index(name) for name in self.names], rows)
 
 
-def rows_of(keys: Sequence[Any], found: Iterable[Any]) -> list[tuple[Any, ...]]:
+def rows_of(keys: Sequence[Any], found: Iterable[Any]) -> list[Row]:
     """Return the values that each of ``found`` has at ``keys``. Raises ``KeyError``."""
     if len(keys) == 1:
         return [(each[keys[0]],) for each in found]
