@@ -8,7 +8,6 @@ import threading
 import time
 from collections.abc import Iterator
 from contextlib import suppress
-from functools import partial
 from typing import Any
 
 import pytest
@@ -36,12 +35,14 @@ class Relay:
         self.kind = JOIN_GROUP
         self.armed = threading.Event()
         self.held = threading.Event()
+        self._over = threading.Event()
         self._server = socket.create_server(("127.0.0.1", self.port))
 
     def start(self, target: int) -> None:
         threading.Thread(target=self._accept, args=(target,), daemon=True).start()
 
     def stop(self) -> None:
+        self._over.set()
         self._server.shutdown(socket.SHUT_RDWR)
         self._server.close()
 
@@ -49,7 +50,11 @@ class Relay:
         with suppress(OSError):  # until it is stopped
             while True:
                 client, _ = self._server.accept()
-                broker = eventually(partial(_connected, target))
+                # 1. The broker of a test stops, 2. a client comes once more, 3. the test ends.
+                broker = eventually(lambda: self._over.is_set() or _connected(target))
+                if not isinstance(broker, socket.socket):
+                    client.close()
+                    break
                 # Not those of the member that is there: it asks, too.
                 joining = threading.Event() if self.armed.is_set() else None
                 for each in ((client, broker, joining, True), (broker, client, joining, False)):
