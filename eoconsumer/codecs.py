@@ -6,12 +6,13 @@ import re
 import sys
 from collections.abc import Callable, Sequence
 from dataclasses import dataclass, field
+from operator import itemgetter
 from typing import Any, Literal, TypeAlias
 
 from pydantic import PydanticUserError, TypeAdapter
 
 from eoconsumer.errors import ConfigurationError
-from eoconsumer.message import Message, Messages, RawMessage, Undecoded
+from eoconsumer.message import PAYLOAD, Message, Messages, RawMessage, Undecoded
 
 Form: TypeAlias = Literal["handle", "batch", "writes"]
 Decode: TypeAlias = Callable[[Message[Any]], Any]
@@ -85,7 +86,7 @@ class Route:
         """Return the messages as the handler sees them."""
         decode = self.decode
         if decode is None:
-            return Messages(raw, [each.value() for each in raw])
+            return Messages(raw, [*map(itemgetter(PAYLOAD), raw)])
         if isinstance(decode, JsonDecoder):
             return Messages(raw, _parsed(raw, decode.parse))
         return Messages(raw, [_decoded(each, decode) for each in raw])
@@ -93,7 +94,7 @@ class Route:
 
 def _decoded(raw: RawMessage, decode: Decode) -> Any:
     try:
-        return decode(Message(raw, raw.value()))
+        return decode(Message(raw, raw[PAYLOAD]))
     except Exception as error:
         return Undecoded(error)
 
@@ -102,7 +103,7 @@ def _parsed(raw: Sequence[RawMessage], parse: Callable[[bytes], Any]) -> list[An
     """Return parsed values, without a look at each as a message before."""
     values: list[Any] = []
     for message in raw:
-        value = message.value()
+        value = message[PAYLOAD]
         try:
             values.append(None if value is None else parse(value))
         except Exception as error:

@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from dataclasses import dataclass
-from operator import methodcaller
-from typing import Any, Generic, NamedTuple, Protocol, cast, overload
+from operator import itemgetter
+from typing import Any, Final, Generic, NamedTuple, TypeAlias, overload
 
 # Comes with pydantic; typing.TypeVar knows no default before Python 3.13.
 from typing_extensions import TypeVar
@@ -15,7 +14,7 @@ from eoconsumer.errors import DecodeError
 
 V = TypeVar("V", default=Any)
 
-Headers = Sequence[tuple[str, bytes | None]]
+Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
 
 
 class TopicPartition(NamedTuple):
@@ -36,25 +35,40 @@ class MessageKey(NamedTuple):
     key: bytes
 
 
-class RawMessage(Protocol):
-    """What a message is made from; a ``confluent_kafka.Message`` fits."""
+#: What Kafka has of a message, in the order of the fields of ``Record``. Python's garbage collector
+#: does not watch plain tuples of plain values. Other objects that live as long as a batch, one for
+#: each message, would make it visit all objects of the process again and again.
+RawMessage: TypeAlias = tuple[
+    str, int, int, bytes | None, bytes | None, Headers, int | None, int | None
+]
+TOPIC: Final = 0
+PARTITION: Final = 1
+OFFSET: Final = 2
+PAYLOAD: Final = 3
+KEY: Final = 4
+HEADERS: Final = 5
+TIMESTAMP: Final = 6
+EPOCH: Final = 7
 
-    def topic(self) -> str | None: ...  # noqa: D102 - as in confluent_kafka
-    def partition(self) -> int | None: ...  # noqa: D102
-    def offset(self) -> int | None: ...  # noqa: D102
-    def timestamp(self) -> tuple[int, int]: ...  # noqa: D102
-    def key(self) -> bytes | None: ...  # noqa: D102
-    def value(self) -> bytes | None: ...  # noqa: D102
-    def headers(self) -> Headers | None: ...  # noqa: D102
-    def leader_epoch(self) -> int | None: ...  # noqa: D102
-    def __len__(self) -> int: ...  # noqa: D105 - of the value, in bytes
+
+class Record(NamedTuple):
+    """A message made by hand: for tests of handlers, and for the in-memory source.
+
+    ``Message(Record("orders", 0, 41, b"{}"), value={...})`` is what a handler would get.
+    """
+
+    topic_name: str
+    partition_number: int
+    offset_number: int
+    payload: bytes | None = None
+    key_bytes: bytes | None = None
+    header_list: Headers = ()
+    timestamp_ms: int | None = None
+    epoch_number: int | None = None
 
 
 class Message(Generic[V]):
-    """An immutable, lazy view of one message; ``value`` is what ``decode`` or ``value_type`` made.
-
-    It reads Kafka's message on demand, so a field that a handler does not look at costs nothing.
-    """
+    """An immutable view of one message; ``value`` is what ``decode`` or ``value_type`` made."""
 
     __slots__ = ("_raw", "_value")
 
@@ -66,33 +80,32 @@ class Message(Generic[V]):
     @property
     def topic(self) -> str:
         """The name of the topic."""
-        return cast(str, self._raw.topic())
+        return self._raw[TOPIC]
 
     @property
     def partition(self) -> int:
         """The number of the partition, from 0."""
-        return cast(int, self._raw.partition())
+        return self._raw[PARTITION]
 
     @property
     def offset(self) -> int:
         """The number of this message in its partition."""
-        return cast(int, self._raw.offset())
+        return self._raw[OFFSET]
 
     @property
     def timestamp(self) -> int | None:
         """Milliseconds since the epoch, as the producer or the broker set it; None if neither."""
-        kind, milliseconds = self._raw.timestamp()
-        return milliseconds if kind else None
+        return self._raw[TIMESTAMP]
 
     @property
     def leader_epoch(self) -> int | None:
         """The leader epoch (KIP-320) in which the broker took this message; None if unknown."""
-        return self._raw.leader_epoch()
+        return self._raw[EPOCH]
 
     @property
     def key(self) -> bytes | None:
         """The key, always as bytes; None if the message has none."""
-        return self._raw.key()
+        return self._raw[KEY]
 
     @property
     def value(self) -> V:
@@ -100,19 +113,19 @@ class Message(Generic[V]):
         return self._value
 
     @property
-    def headers(self) -> tuple[tuple[str, bytes | None], ...]:
+    def headers(self) -> Headers:
         """All headers in their order; a name may stand there more than once."""
-        return tuple(self._raw.headers() or ())
+        return self._raw[HEADERS]
 
     @property
     def raw_key(self) -> bytes | None:
         """The bytes of the key as they lie in Kafka."""
-        return self._raw.key()
+        return self._raw[KEY]
 
     @property
     def raw_value(self) -> bytes | None:
         """The bytes of the value as they lie in Kafka, whatever ``value`` is."""
-        return self._raw.value()
+        return self._raw[PAYLOAD]
 
     def __eq__(self, other: object) -> bool:
         """Whether both are views of one message that was fetched: each look may make another."""
@@ -157,9 +170,8 @@ class Undecoded(NamedTuple):
 class Messages(Sequence[Message[V]]):
     """Messages of one partition in offset order; a view of each is made when it is looked at.
 
-    What is kept is Kafka's messages and the decoded values. A list of views would be as many more
-    objects that live as long as their batch, and Python's garbage collector visits each of those
-    several times: in a backlog that took longer than the handlers.
+    What is kept is what Kafka has of them, and the decoded values. A list of views would be as many
+    objects more for the garbage collector.
     """
 
     __slots__ = ("_raw", "_values", "_view")
@@ -179,7 +191,7 @@ class Messages(Sequence[Message[V]]):
 
     @property
     def raw(self) -> Sequence[RawMessage]:
-        """What Kafka's client returned."""
+        """What Kafka has of them."""
         return self._raw
 
     @property
@@ -189,7 +201,7 @@ class Messages(Sequence[Message[V]]):
 
     def sizes(self) -> list[int]:
         """Return how many bytes the values have in Kafka."""
-        return list(map(len, self._raw))
+        return [len(raw[PAYLOAD] or b"") for raw in self._raw]
 
     def before(self, offset: int) -> int:
         """Return how many of them stand before ``offset``."""
@@ -237,48 +249,6 @@ def _value(message: Message[Any]) -> Any:
     return Undecoded(message._error) if isinstance(message, UndecodedMessage) else message._value
 
 
-_offset: Callable[[RawMessage], int] = methodcaller("offset")
-
-
-@dataclass(frozen=True, slots=True)
-class Record:
-    """A message made by hand: for tests of handlers, and for the in-memory source.
-
-    ``Message(Record("orders", 0, 41, b"{}"), value={...})`` is what a handler would get.
-    """
-
-    topic_name: str
-    partition_number: int
-    offset_number: int
-    payload: bytes | None = None
-    key_bytes: bytes | None = None
-    header_list: tuple[tuple[str, bytes | None], ...] = ()
-    timestamp_ms: int | None = None
-    epoch_number: int | None = None
-
-    def topic(self) -> str:  # noqa: D102 - RawMessage
-        return self.topic_name
-
-    def partition(self) -> int:  # noqa: D102
-        return self.partition_number
-
-    def offset(self) -> int:  # noqa: D102
-        return self.offset_number
-
-    def timestamp(self) -> tuple[int, int]:  # noqa: D102
-        return (0, 0) if self.timestamp_ms is None else (1, self.timestamp_ms)
-
-    def key(self) -> bytes | None:  # noqa: D102
-        return self.key_bytes
-
-    def value(self) -> bytes | None:  # noqa: D102
-        return self.payload
-
-    def headers(self) -> Headers:  # noqa: D102
-        return self.header_list
-
-    def leader_epoch(self) -> int | None:  # noqa: D102
-        return self.epoch_number
-
-    def __len__(self) -> int:  # noqa: D105
-        return len(self.payload or b"")
+_offset: Callable[[RawMessage], int] = itemgetter(OFFSET)
+#: Where a message is from: equal to its ``TopicPartition``.
+place: Callable[[RawMessage], tuple[str, int]] = itemgetter(TOPIC, PARTITION)

@@ -5,7 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, cast
+from typing import Any
 
 from confluent_kafka import (
     Consumer,
@@ -30,6 +30,7 @@ from eoconsumer.kafka.commits import GroupCommits
 from eoconsumer.kafka.inspector import Inspector
 from eoconsumer.kafka.log import librdkafka_log
 from eoconsumer.kafka.membership import Membership
+from eoconsumer.kafka.raw import raw_messages
 from eoconsumer.kafka.settings import is_incremental, refused, text
 from eoconsumer.message import RawMessage, TopicPartition
 
@@ -38,6 +39,9 @@ Callback = Callable[[list[TopicPartition]], None]
 
 #: How long a client that lost its place in the group may look for another where Kafka answers.
 OUTSIDE_SECONDS = 30.0
+#: How many messages are asked for at once. The garbage collector watches each that the client makes
+#: until it is ours; so few of them are gone before it looks (it does with each 700th new object).
+AT_ONCE = 250
 #: librdkafka would ask again for ever, and nothing would be consumed.
 _FORBIDDEN = {KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED}
 
@@ -108,12 +112,24 @@ class KafkaSource:
         if self._ended is not None:
             raise _fatal(self._ended)
         self._must_be_in_the_group()
+        taken: list[RawMessage] = []
+        wait = 0.0
+        while len(taken) < messages:
+            asked = 1 if wait else min(AT_ONCE, messages - len(taken))
+            got, kept = self._consume(asked, wait)
+            taken += kept
+            if got == asked:  # there may be more
+                wait = 0.0
+            elif got or taken or wait or seconds <= 0:
+                break
+            else:
+                wait = seconds
+        return taken
+
+    def _consume(self, messages: int, seconds: float) -> tuple[int, list[RawMessage]]:
+        """Return how many came, errors among them, and what is kept."""
         try:
-            got = self._client.consume(messages, 0)
-            if not got and seconds > 0:
-                got = self._client.consume(1, seconds)
-                if got and messages > 1:
-                    got += self._client.consume(messages - 1, 0)
+            got = self._client.consume(messages, seconds)
         except KafkaException as error:
             raise self._judge(error.args[0]) or BrokerError(text(error)) from error
         except RuntimeError as error:  # the client is closed
@@ -124,9 +140,8 @@ class KafkaSource:
                 judged = self._judge(told)
                 if judged is not None:
                     raise judged
-        if failed:
-            got = [m for m in got if m.error() is None]
-        return cast(list[RawMessage], got)
+        kept = [m for m in got if m.error() is None] if failed else got
+        return len(got), raw_messages(kept)
 
     def _must_be_in_the_group(self) -> None:
         """Raise ``BrokerError``, for another client, where this one has not found back.

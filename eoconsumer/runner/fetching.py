@@ -4,13 +4,14 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Callable
+from itertools import groupby
 from typing import Any
 
 from eoconsumer.core import effects as fx
 from eoconsumer.core.flow import Flow
 from eoconsumer.core.identity import Found, Sighting
 from eoconsumer.core.positions import Start
-from eoconsumer.message import RawMessage, TopicPartition
+from eoconsumer.message import RawMessage, TopicPartition, place
 from eoconsumer.protocols import Source
 from eoconsumer.runner.keepalive import KeepAlive
 
@@ -70,14 +71,10 @@ class Fetching:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-        polled: dict[tuple[str | None, int | None], list[RawMessage]] = defaultdict(list)
-        for message in raw:
-            polled[message.topic(), message.partition()].append(message)
-        return {
-            TopicPartition(topic, number): messages
-            for (topic, number), messages in polled.items()
-            if topic is not None and number is not None
-        }
+        polled: dict[tuple[str, int], list[RawMessage]] = defaultdict(list)
+        for partition, messages in groupby(raw, place):
+            polled[partition] += messages
+        return {TopicPartition(*partition): messages for partition, messages in polled.items()}
 
     def rebalance(self, effects: fx.Effects[None]) -> None:
         """Drive ``effects`` inside a callback of Kafka, through which no error must leave."""

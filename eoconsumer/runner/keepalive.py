@@ -20,7 +20,7 @@ from collections.abc import Iterator, Sequence
 from contextlib import contextmanager
 from typing import TYPE_CHECKING
 
-from eoconsumer.message import RawMessage, TopicPartition
+from eoconsumer.message import RawMessage, TopicPartition, place
 
 if TYPE_CHECKING:
     from eoconsumer.runner.fetching import Fetching
@@ -86,7 +86,7 @@ class KeepAlive:
         moved = self._moved
         if not moved:
             return list(messages)
-        return [m for m in messages if (m.topic(), m.partition()) not in moved]
+        return [m for m in messages if place(m) not in moved]
 
     def _settle(self) -> None:
         """Do what a callback of Kafka has left to the reader, in its order."""

@@ -9,7 +9,7 @@ from typing import Any, cast
 
 from eoconsumer.core.effects import Run, RunFailed
 from eoconsumer.errors import TransientStoreError, WriteFailed
-from eoconsumer.message import Message, Messages, RawMessage, TopicPartition
+from eoconsumer.message import OFFSET, Message, Messages, RawMessage, TopicPartition, place
 from eoconsumer.protocols import Buffer, Buffering
 
 #: After how many messages their writes go into the buffer: soon enough that what is not kept of
@@ -33,7 +33,7 @@ class Recording:
         self._asked: list[RawMessage] = []  # whose handlers are asked, in order
         self._counts: list[int] = []  # how many writes each of these returned, as far as we are
         self.single: set[type] = set()  # types of results that are one write
-        # By the identity of Kafka's message, which cannot be hashed and is kept here with it.
+        # By identity, and so kept with it: a message that is fetched again is another one.
         self._known: dict[int, tuple[RawMessage, Sequence[Any]]] = {}
 
     @property
@@ -65,10 +65,10 @@ class Recording:
             for raw in Messages.of(run.messages).raw:
                 self._known.pop(id(raw), None)
 
-    def forget(self, partitions: Container[tuple[str | None, int | None]]) -> None:
+    def forget(self, partitions: Container[tuple[str, int]]) -> None:
         """Remember nothing of ``partitions``: their messages are dropped, or come anew."""
         for key, (raw, _) in list(self._known.items()):
-            if (raw.topic(), raw.partition()) in partitions:
+            if place(raw) in partitions:
                 del self._known[key]
 
     def expect(self, messages: Sequence[Message[Any]]) -> None:
@@ -148,11 +148,11 @@ class Recording:
         """Return partition and offset of the message that a write is of, if that is known."""
         if index is not None:
             raw = self._asked[bisect_right(list(accumulate(self._counts)), index)]
-            return _partition(raw), raw.offset()
+            return _partition(raw), raw[OFFSET]
         writing = zip(self._asked, self._counts, strict=False)
         partitions = {_partition(raw) for raw, count in writing if count}
         return (partitions.pop() if len(partitions) == 1 else None), None
 
 
 def _partition(raw: RawMessage) -> TopicPartition:
-    return TopicPartition(raw.topic() or "", raw.partition() or 0)
+    return TopicPartition(*place(raw))

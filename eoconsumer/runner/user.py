@@ -12,7 +12,7 @@ from typing import Any
 from eoconsumer.codecs import Routes
 from eoconsumer.core.effects import Before, Run
 from eoconsumer.errors import TransientStoreError, WriteFailed
-from eoconsumer.message import Message, RawMessage, TopicPartition
+from eoconsumer.message import OFFSET, TOPIC, Message, RawMessage, TopicPartition
 from eoconsumer.protocols import Scope, StoreSession
 from eoconsumer.runner.judging import culprit, in_time, judged, must_be_done, trace
 from eoconsumer.runner.recording import Recording
@@ -44,7 +44,7 @@ class Work:
 
     def view(self, raw: RawMessage) -> Message[Any]:
         """Return one message as its handler sees it."""
-        (message,) = self._user.routes.of(raw.topic() or "").view([raw])
+        (message,) = self._user.routes.of(raw[TOPIC]).view([raw])
         return message
 
     def handle(
@@ -198,7 +198,7 @@ class Work:
                 self.recording.ask(part, call)
             except Exception as error:
                 trace(self._watch, run, part, attempt, "handle", began, error)
-                offset = self.recording.next.offset()
+                offset = self.recording.next[OFFSET]
                 failure = self._failure(run, offset, error, until, before="untouched")
                 raise failure from failure.__cause__
             if self.recording.remembered == remembered:  # else its handler was not asked

@@ -93,7 +93,7 @@ class AsyncRedriver:
 
     async def _view(self, effect: fx.View) -> Message[Any]:
         record = effect.letter.record
-        (message,) = await self._work.views(record.topic(), [record])
+        (message,) = await self._work.views(record.topic_name, [record])
         return message
 
     async def _begin(self, _: fx.Begin) -> None:

@@ -12,7 +12,15 @@ from typing import Any
 from eoconsumer.codecs import Decode, JsonDecoder
 from eoconsumer.core.effects import Before, Run
 from eoconsumer.errors import TransientStoreError, WriteFailed
-from eoconsumer.message import Message, Messages, RawMessage, TopicPartition, Undecoded
+from eoconsumer.message import (
+    OFFSET,
+    PAYLOAD,
+    Message,
+    Messages,
+    RawMessage,
+    TopicPartition,
+    Undecoded,
+)
 from eoconsumer.protocols import AsyncScope, AsyncStoreSession
 from eoconsumer.runner.judging import culprit, in_time, judged, must_be_done, trace
 from eoconsumer.runner.recording import Recording
@@ -185,7 +193,7 @@ class AsyncWork:
             except FAILURES as error:
                 not_ours(error)
                 trace(self._watch, run, part, attempt, "handle", began, error)
-                offset = self.recording.next.offset()
+                offset = self.recording.next[OFFSET]
                 failure = await self._failure(run, offset, error, until, before="untouched")
                 raise failure from failure.__cause__
             trace(self._watch, run, part, attempt, "handle", began, None)
@@ -235,7 +243,7 @@ class AsyncWork:
 async def _decoded(decode: Decode, raw: RawMessage) -> Any:
     """Return the decoded value of ``raw``; the decoder may be awaited, and may not."""
     try:
-        value = decode(Message(raw, raw.value()))
+        value = decode(Message(raw, raw[PAYLOAD]))
         return await value if isawaitable(value) else value
     except FAILURES as error:
         not_ours(error)

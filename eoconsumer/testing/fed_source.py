@@ -6,11 +6,12 @@ import math
 import time
 from bisect import bisect_left
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from operator import itemgetter
 
 from eoconsumer.core.identity import Found, Sighting
 from eoconsumer.core.positions import Start
 from eoconsumer.errors import PositionError
-from eoconsumer.message import Record, TopicPartition
+from eoconsumer.message import OFFSET, Record, TopicPartition
 
 #: How long a poll without messages waits, in seconds: the core counts on it not to be called in
 #: vain all the time.
@@ -35,7 +36,7 @@ class FedSource:
         """``through`` is called with the end of each log."""
         self._logs = logs
         self._ends = {
-            key: max(log[-1].offset() + 1, stored.get(key, 0)) for key, log in logs.items()
+            key: max(log[-1].offset_number + 1, stored.get(key, 0)) for key, log in logs.items()
         }
         self._through = through
         self._positions: dict[TopicPartition, int] = {}
@@ -64,11 +65,11 @@ class FedSource:
         for key, position in self._positions.items():
             if key not in self._paused:
                 log = self._logs[key]
-                first = bisect_left(log, position, key=Record.offset)
+                first = bisect_left(log, position, key=itemgetter(OFFSET))
                 fetched = log[first : first + messages - len(taken)]
                 if fetched:
                     taken += fetched
-                    self._positions[key] = fetched[-1].offset() + 1
+                    self._positions[key] = fetched[-1].offset_number + 1
         if not taken:
             self._through(self._ends)
             time.sleep(min(seconds, IDLE_SECONDS))

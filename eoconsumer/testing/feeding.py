@@ -140,17 +140,18 @@ def _logs(
     made: _Made = {}
     for message in messages:
         log = logs[place]
-        record = _record(message, place, log[-1].offset() + 1 if log else stored.get(place, 0))
-        key = TopicPartition(record.topic(), record.partition())
-        if logs[key] and logs[key][-1].offset() >= record.offset():
+        record = _record(message, place, log[-1].offset_number + 1 if log else stored.get(place, 0))
+        key = TopicPartition(record.topic_name, record.partition_number)
+        last = logs[key][-1].offset_number if logs[key] else -1
+        if last >= record.offset_number:
             raise ConfigurationError(
-                f"{key}@{record.offset()} is fed behind @{logs[key][-1].offset()}; nothing was "
-                "handled. Offsets grow within a partition. To see that a message which comes again "
-                "is not applied again, feed it in a second call."
+                f"{key}@{record.offset_number} is fed behind @{last}; nothing was handled. Offsets "
+                "grow within a partition. To see that a message which comes again is not applied "
+                "again, feed it in a second call."
             )
         logs[key].append(record)
         if isinstance(message, Message):
-            made[key, record.offset()] = message
+            made[key, record.offset_number] = message
     return {key: log for key, log in logs.items() if log}, made
 
 

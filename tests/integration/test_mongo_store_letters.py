@@ -67,7 +67,7 @@ def test_a_value_of_fifteen_megabytes_is_stored_and_can_be_read_back(store: Mong
     buried(store, Record("orders", 0, 1, value, b"key"), raised("too much"))
 
     [letter] = store.letters(EVERY_LETTER, None, 10)
-    assert (letter.record.value(), letter.record.key()) == (value, b"key")
+    assert (letter.record.payload, letter.record.key_bytes) == (value, b"key")
 
 
 def test_a_message_that_no_document_can_hold_is_not_buried_and_told_at_once(

@@ -28,7 +28,7 @@ from worker import Worker
 
 from eoconsumer import Mode
 from eoconsumer.kafka import KafkaSource, client_settings
-from eoconsumer.message import TopicPartition
+from eoconsumer.message import OFFSET, PARTITION, TopicPartition
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.memory import MemoryStore
 from eoconsumer.testing.plugin import TopicFactory
@@ -197,7 +197,7 @@ def test_a_broker_that_answers_late_does_not_move_the_position(
     try:
         eventually(lambda: source.poll(10, 0.05) or given)
         source.assign({given[0]: 2}, {})
-        assert eventually(lambda: source.poll(10, 0.2))[0].offset() == 2
+        assert eventually(lambda: source.poll(10, 0.2))[0][OFFSET] == 2
     finally:
         source.close()
 
@@ -233,7 +233,7 @@ def test_a_partition_revoked_while_it_was_paused_is_fetched_when_it_comes_back(
         source.assign(both, {})
         fill(topic, 2)
         got: set[int | None] = set()
-        eventually(lambda: got.update(m.partition() for m in source.poll(9, 0.1)) or got == {0, 1})
+        eventually(lambda: got.update(m[PARTITION] for m in source.poll(9, 0.1)) or got == {0, 1})
     finally:
         source.close()
 

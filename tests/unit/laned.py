@@ -63,7 +63,7 @@ def kept(store: AsyncMemoryStore) -> list[Any]:
 def assert_each_once(store: AsyncMemoryStore, input_: Logs) -> None:
     """Each message was kept once, and those of each key in their order."""
     done = [place(message) for message in kept(store)]
-    assert sorted(done) == [(key.partition, r.offset()) for key in input_ for r in input_[key]]
+    assert sorted(done) == [(key.partition, r.offset_number) for key in input_ for r in input_[key]]
     by_key: dict[Any, list[int]] = defaultdict(list)
     for message in kept(store):
         by_key[message.partition, message.key].append(message.offset)

@@ -13,7 +13,7 @@ from eoconsumer.core.letters import EVERY_LETTER, DeadLetter, Selection
 from eoconsumer.core.modes import Mode
 from eoconsumer.core.redrive import STEPS, Redrive, Redriven, Steps
 from eoconsumer.errors import EOConsumerError
-from eoconsumer.message import Message, RawMessage, Record, TopicPartition
+from eoconsumer.message import PAYLOAD, Message, RawMessage, Record, TopicPartition
 from eoconsumer.runner.recording import Recording
 from eoconsumer.runner.redrive import Redriver
 from eoconsumer.stores.memory import MemorySession, MemoryStore
@@ -43,7 +43,7 @@ class Handler:
         self.called: list[int] = []
 
     def view(self, raw: RawMessage) -> Message:
-        return Message(raw, raw.value())
+        return Message(raw, raw[PAYLOAD])
 
     def handle(self, run: Run, session: MemorySession, **_: Any) -> None:
         (message,) = run.live

@@ -69,7 +69,7 @@ class OnLoop:
 
     async def all(self) -> Snapshot:
         """Run until each partition is at its end."""
-        ends = {key: log[-1].offset() + 1 for key, log in self._logs.items()}
+        ends = {key: log[-1].offset_number + 1 for key, log in self._logs.items()}
         return await self.run(lambda seen: dict(seen.positions) == ends)
 
 

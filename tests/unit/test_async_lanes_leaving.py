@@ -68,8 +68,8 @@ async def cancelled_at(number: int, consumer: Keep, input_: Logs) -> bool:
     for key, row in memory.rows.items():
         if key.lane != WHOLE:
             own = [m.offset for m in kept(store) if m.partition == key.partition.partition]
-            records = [r for r in input_[key.partition] if r.offset() < row.next_offset]
-            done = [r.offset() for r in records if key.lane.has(Message(r, None))]
+            records = [r for r in input_[key.partition] if r.offset_number < row.next_offset]
+            done = [r.offset_number for r in records if key.lane.has(Message(r, None))]
             assert [o for o in own if o in done] == done, "a lane stored what it did not do"
     return True
 

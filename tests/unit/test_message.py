@@ -19,17 +19,6 @@ from eoconsumer.message import (
 RECORD = Record("orders", 3, 41, b'{"card": "4111"}', b"k", (("a", b"1"), ("b", None)), 1_700)
 
 
-class Counting:
-    """A raw message that counts what is asked of it."""
-
-    def __init__(self) -> None:
-        self.asked: list[str] = []
-
-    def __getattr__(self, name: str) -> object:
-        self.asked.append(name)
-        return getattr(RECORD, name)
-
-
 def test_a_message_shows_place_time_key_value_and_headers() -> None:
     message = Message(RECORD, {"card": "4111"})
     assert (message.topic, message.partition, message.offset) == ("orders", 3, 41)
@@ -50,14 +39,6 @@ def test_a_message_cannot_be_changed(field: str) -> None:
 def test_a_message_takes_no_new_attributes() -> None:
     with pytest.raises(AttributeError):
         Message(RECORD, None).note = "mine"  # type: ignore[attr-defined]  # refused, as it must be
-
-
-def test_a_field_that_is_not_looked_at_is_not_read() -> None:
-    raw = Counting()
-    message = Message(raw, None)  # type: ignore[arg-type]  # answers through __getattr__
-    assert raw.asked == []
-    assert message.offset == 41
-    assert raw.asked == ["offset"]
 
 
 def test_the_repr_names_the_place_and_never_the_payload() -> None:
