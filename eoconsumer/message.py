@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from bisect import bisect_left
 from collections.abc import Callable, Iterator, Sequence
-from operator import itemgetter
+from operator import itemgetter, lt
 from typing import Any, Final, Generic, NamedTuple, TypeAlias, overload
 
 # Comes with pydantic; typing.TypeVar knows no default before Python 3.13.
@@ -15,6 +15,12 @@ from eoconsumer.errors import DecodeError
 V = TypeVar("V", default=Any)
 
 Headers: TypeAlias = tuple[tuple[str, bytes | None], ...]
+
+
+class Undecoded(NamedTuple):
+    """Stands where a value, or headers, would be that could not be decoded."""
+
+    error: BaseException
 
 
 class TopicPartition(NamedTuple):
@@ -39,7 +45,7 @@ class MessageKey(NamedTuple):
 #: does not watch plain tuples of plain values. Other objects that live as long as a batch, one for
 #: each message, would make it visit all objects of the process again and again.
 RawMessage: TypeAlias = tuple[
-    str, int, int, bytes | None, bytes | None, Headers, int | None, int | None
+    str, int, int, bytes | None, bytes | None, Headers | Undecoded, int | None, int | None
 ]
 TOPIC: Final = 0
 PARTITION: Final = 1
@@ -114,8 +120,17 @@ class Message(Generic[V]):
 
     @property
     def headers(self) -> Headers:
-        """All headers in their order; a name may stand there more than once."""
-        return self._raw[HEADERS]
+        """All headers in their order; a name may stand there more than once.
+
+        Raises ``DecodeError`` where a name is not UTF-8.
+        """
+        headers = self._raw[HEADERS]
+        if isinstance(headers, Undecoded):
+            raise DecodeError(
+                f"The headers of {self!r} could not be decoded: the name of one is not UTF-8.",
+                offset=self.offset,
+            ) from headers.error
+        return tuple(headers or ())
 
     @property
     def raw_key(self) -> bytes | None:
@@ -161,12 +176,6 @@ class UndecodedMessage(Message[Any]):
         ) from self._error
 
 
-class Undecoded(NamedTuple):
-    """Stands where a value would be, for one that could not be decoded."""
-
-    error: BaseException
-
-
 class Messages(Sequence[Message[V]]):
     """Messages of one partition in offset order; a view of each is made when it is looked at.
 
@@ -202,6 +211,18 @@ class Messages(Sequence[Message[V]]):
     def sizes(self) -> list[int]:
         """Return how many bytes the values have in Kafka."""
         return [len(raw[PAYLOAD] or b"") for raw in self._raw]
+
+    def growing(self, least: int) -> Messages[V]:
+        """Return those from the offset ``least`` on, each further than all before it."""
+        offsets = list(map(_offset, self._raw))
+        if all(map(lt, [least - 1, *offsets], offsets)):
+            return self
+        places = []
+        for place, offset in enumerate(offsets):
+            if offset >= least:
+                places.append(place)
+                least = offset + 1
+        return Messages([self._raw[p] for p in places], [self._values[p] for p in places])
 
     def before(self, offset: int) -> int:
         """Return how many of them stand before ``offset``."""

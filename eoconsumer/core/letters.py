@@ -8,7 +8,8 @@ from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from eoconsumer.message import Message, MessageKey, Record, TopicPartition
+from eoconsumer.errors import DecodeError
+from eoconsumer.message import Headers, Message, MessageKey, Record, TopicPartition
 
 
 class Hold(Enum):
@@ -32,6 +33,14 @@ class DeadLetter:
     def key(self) -> MessageKey | None:
         """The key of its message; None if it has none."""
         return key_of(self.message)
+
+    @property
+    def headers(self) -> Headers:
+        """The headers of its message; none where they could not be decoded."""
+        try:
+            return self.message.headers
+        except DecodeError:
+            return ()
 
 
 @dataclass(frozen=True, slots=True)
@@ -67,7 +76,7 @@ class Letter:
         """Copy all that there is of ``letter``, as every store has to keep it."""
         m = letter.message
         record = Record(
-            m.topic, m.partition, m.offset, m.raw_value, m.raw_key, m.headers, m.timestamp
+            m.topic, m.partition, m.offset, m.raw_value, m.raw_key, letter.headers, m.timestamp
         )
         return cls(id, group, record, Failure.of(letter.error), letter.attempts, buried_at)
 

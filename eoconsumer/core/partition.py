@@ -132,16 +132,15 @@ class Partition:
     def add(self, messages: Sequence[Message]) -> bool:
         """Keep what is new; return whether anything was.
 
-        Not everything is: after a resume librdkafka may fetch from an older position again, and a
-        fetch that was under way at a fence still delivers.
+        Not everything is: after a resume librdkafka may fetch from an older position again, with
+        what came before it in the same poll; and a fetch that was under way at a fence still
+        delivers.
         """
         if not self.live:
             return False
-        fresh = Messages.of(messages)
-        if fresh[0].offset < self.fetched:
-            fresh = fresh[fresh.before(self.fetched) :]
-            if not fresh:
-                return False
+        fresh = Messages.of(messages).growing(self.fetched)
+        if not fresh:
+            return False
         self.pending.extend(fresh)
         self.fetched = fresh[-1].offset + 1
         return True

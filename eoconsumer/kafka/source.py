@@ -39,9 +39,9 @@ Callback = Callable[[list[TopicPartition]], None]
 
 #: How long a client that lost its place in the group may look for another where Kafka answers.
 OUTSIDE_SECONDS = 30.0
-#: How many messages are asked for at once. The garbage collector watches each that the client makes
-#: until it is ours; so few of them are gone before it looks (it does with each 700th new object).
-AT_ONCE = 250
+#: How many messages are asked for at once. The garbage collector watches what the client makes; so
+#: few are gone, once we have what we keep, before it looks (with each 700th new object).
+CHUNK = 250
 #: librdkafka would ask again for ever, and nothing would be consumed.
 _FORBIDDEN = {KafkaError.GROUP_AUTHORIZATION_FAILED, KafkaError.TOPIC_AUTHORIZATION_FAILED}
 
@@ -113,21 +113,20 @@ class KafkaSource:
             raise _fatal(self._ended)
         self._must_be_in_the_group()
         taken: list[RawMessage] = []
-        wait = 0.0
+        waited = seconds <= 0
         while len(taken) < messages:
-            asked = 1 if wait else min(AT_ONCE, messages - len(taken))
-            got, kept = self._consume(asked, wait)
-            taken += kept
-            if got == asked:  # there may be more
-                wait = 0.0
-            elif got or taken or wait or seconds <= 0:
+            asked = min(CHUNK, messages - len(taken))
+            got, raw = self._consume(asked, 0)
+            if not (got or taken or waited):
+                waited, asked = True, 1
+                got, raw = self._consume(1, seconds)
+            taken += raw
+            if got < asked:
                 break
-            else:
-                wait = seconds
         return taken
 
     def _consume(self, messages: int, seconds: float) -> tuple[int, list[RawMessage]]:
-        """Return how many came, errors among them, and what is kept."""
+        """Return how many came, errors among them, and what is kept of the others."""
         try:
             got = self._client.consume(messages, seconds)
         except KafkaException as error:
@@ -140,8 +139,8 @@ class KafkaSource:
                 judged = self._judge(told)
                 if judged is not None:
                     raise judged
-        kept = [m for m in got if m.error() is None] if failed else got
-        return len(got), raw_messages(kept)
+        good = [m for m in got if m.error() is None] if failed else got
+        return len(got), raw_messages(good)
 
     def _must_be_in_the_group(self) -> None:
         """Raise ``BrokerError``, for another client, where this one has not found back.

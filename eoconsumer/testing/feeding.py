@@ -82,6 +82,10 @@ class Feeding:
         routes = self.user.routes
         self._stored = {key: row.next_offset for key, row in rows.items()}
         place = TopicPartition(topic or _only(routes), partition)
+        if isinstance(messages, Record | str | bytes):
+            raise ConfigurationError(
+                f"A single {type(messages).__name__} is fed; nothing was handled. Feed a list."
+            )
         self.logs, made = _logs(messages, place, self._stored)
         for key in self.logs:
             _has_handler(routes, key.topic)

@@ -26,7 +26,7 @@ from eoconsumer.codecs import Route
 from eoconsumer.core.partition import Partition, fit
 from eoconsumer.core.positions import Position
 from eoconsumer.kafka.raw import raw_messages
-from eoconsumer.kafka.source import AT_ONCE
+from eoconsumer.kafka.source import CHUNK
 from eoconsumer.message import OFFSET, Message, Messages, RawMessage, place
 from eoconsumer.message import TopicPartition as Key
 from eoconsumer.runner.recording import Recording
@@ -67,8 +67,8 @@ def by_hand(batch: Sequence[Any]) -> object:
 def kept(batch: Sequence[Any]) -> Mapping[tuple[str, int], Sequence[RawMessage]]:
     """Look for errors, keep what Kafka has of each, put together by partition."""
     raw: list[RawMessage] = []
-    for start in range(0, len(batch), AT_ONCE):
-        some = batch[start : start + AT_ONCE]
+    for start in range(0, len(batch), CHUNK):
+        some = batch[start : start + CHUNK]
         assert not [message for message in some if message.error() is not None]
         raw += raw_messages(some)
     polled: dict[tuple[str, int], list[RawMessage]] = defaultdict(list)

@@ -58,6 +58,17 @@ def test_after_41_comes_42() -> None:
     assert [m.offset for m in run.messages] == [42, 43]
 
 
+@pytest.mark.requirement("S3-14")
+def test_what_one_poll_brings_twice_is_kept_once() -> None:
+    partition = Partition(P0)
+    partition.claimed(Position(10, 1))
+    assert partition.add(messages([10, 11, 12, 10, 11, 12, 13]))
+    run = partition.take(10, 1_000)
+    assert run is not None
+    assert [m.offset for m in run.messages] == [10, 11, 12, 13]
+    assert partition.fetched == 14
+
+
 def test_the_position_behind_a_run_is_its_last_offset_and_one_whatever_is_missing() -> None:
     partition = Partition(P0)
     partition.claimed(Position(0, 1))

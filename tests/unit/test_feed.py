@@ -284,6 +284,12 @@ def test_offsets_that_do_not_grow_are_refused() -> None:
         feed(make(), [record, record])
 
 
+@pytest.mark.parametrize("one", [Record("moves", 0, 7, b"{}"), b"{}", "{}"])
+def test_a_single_message_that_is_fed_without_a_list_is_refused(one: Any) -> None:
+    with pytest.raises(ConfigurationError, match="Feed a list"):
+        feed(make(), one)
+
+
 def test_no_message_is_nothing_to_do() -> None:
     assert feed(make(), []) == Fed()
 

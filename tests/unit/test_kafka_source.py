@@ -1,16 +1,18 @@
-"""The Kafka client of one reader, where it ends."""
+"""The Kafka client of one reader: what it polls, and where it ends."""
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from types import SimpleNamespace
 
 import pytest
-from confluent_kafka import KafkaError, KafkaException, TopicPartition
+from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from eoconsumer.core.modes import Mode
 from eoconsumer.errors import BrokerError
 from eoconsumer.kafka import KafkaSource, client_settings
+from eoconsumer.kafka.source import CHUNK
+from eoconsumer.message import OFFSET
 from eoconsumer.message import TopicPartition as Partition
 
 
@@ -101,3 +103,91 @@ def test_what_was_committed_of_lost_partitions_is_not_committed_again(source: Ka
     joined = lose_the_place(source, broker=True)
     joined(None, [TopicPartition("moves", 1)])
     assert forgotten == [Partition("moves", 0)]
+
+
+class Scripted:
+    """A client whose calls of ``consume`` are answered in turn; then there is nothing more."""
+
+    def __init__(self, *answers: Sequence[Message] | Exception) -> None:
+        self._answers = list(answers)
+        self.asked: list[tuple[int, float]] = []
+
+    def consume(self, messages: int, seconds: float) -> Sequence[Message]:
+        self.asked.append((messages, seconds))
+        answer = self._answers.pop(0) if self._answers else []
+        if isinstance(answer, Exception):
+            raise answer
+        assert len(answer) <= messages
+        return answer
+
+
+def messages(*offsets: int) -> list[Message]:
+    return [Message("moves", 0, offset, value=b"%d" % offset) for offset in offsets]
+
+
+def event(code: int) -> Message:
+    return Message("moves", 0, 7, error=KafkaError(code))
+
+
+EOF, GONE, FATAL = KafkaError._PARTITION_EOF, KafkaError._AUTO_OFFSET_RESET, KafkaError._FATAL
+
+
+def polled(
+    source: KafkaSource, client: Scripted, count: int = 1_000, seconds: float = 0.2
+) -> list[int]:
+    source._client = client
+    return [raw[OFFSET] for raw in source.poll(count, seconds)]
+
+
+def test_a_poll_takes_all_that_is_there_and_waits_for_nothing(source: KafkaSource) -> None:
+    client = Scripted(messages(*range(CHUNK)), messages(*range(CHUNK, 2 * CHUNK)), messages(900))
+    assert polled(source, client) == [*range(2 * CHUNK), 900]
+    assert [seconds for _, seconds in client.asked] == [0, 0, 0]
+
+
+def test_a_poll_takes_no_more_than_it_may(source: KafkaSource) -> None:
+    client = Scripted(messages(*range(CHUNK)), messages(*range(CHUNK, CHUNK + 50)))
+    assert polled(source, client, CHUNK + 50) == [*range(CHUNK + 50)]
+    assert client.asked == [(CHUNK, 0), (50, 0)]
+
+
+def test_a_poll_waits_for_the_first_message_and_takes_what_comes_with_it(
+    source: KafkaSource,
+) -> None:
+    client = Scripted([], messages(1), messages(2, 3))
+    assert polled(source, client) == [1, 2, 3]
+    assert client.asked == [(CHUNK, 0), (1, 0.2), (CHUNK, 0)]
+
+
+@pytest.mark.parametrize(
+    "answers", [[], [[], [event(EOF)]], [[event(EOF)]]], ids=["nothing", "waited", "at once"]
+)
+def test_a_poll_without_a_message_waits_once_at_most(
+    answers: list[list[Message]], source: KafkaSource
+) -> None:
+    client = Scripted(*answers, [], [], [event(EOF)])
+    assert polled(source, client) == []
+    assert sum(seconds > 0 for _, seconds in client.asked) <= 1
+
+
+def test_a_poll_that_must_not_wait_does_not(source: KafkaSource) -> None:
+    client = Scripted()
+    assert polled(source, client, seconds=0) == []
+    assert client.asked == [(CHUNK, 0)]
+
+
+def test_a_partition_that_cannot_be_fetched_takes_no_message_with_it(source: KafkaSource) -> None:
+    failed: list[Partition] = []
+    source.position_failed = lambda key, _: failed.append(key)
+    some = messages(*range(CHUNK - 1))
+    client = Scripted([*some[:9], event(GONE), *some[9:]], messages(300))
+    assert polled(source, client) == [*range(CHUNK - 1), 300]
+    assert failed == [("moves", 0)]
+
+
+@pytest.mark.parametrize("end", [[event(FATAL)], KafkaException(KafkaError(FATAL))])
+def test_a_client_that_ends_in_the_middle_of_a_poll_ends_the_poll(
+    end: list[Message] | Exception, source: KafkaSource
+) -> None:
+    with pytest.raises(BrokerError):
+        polled(source, Scripted(messages(*range(CHUNK)), end))

@@ -2,18 +2,28 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
 
 from eoconsumer.errors import DecodeError
 from eoconsumer.message import (
+    EPOCH,
+    HEADERS,
+    KEY,
+    OFFSET,
+    PAYLOAD,
+    TIMESTAMP,
+    TOPIC,
     Message,
     Messages,
     Record,
     TopicPartition,
     Undecoded,
     UndecodedMessage,
+    place,
 )
 
 RECORD = Record("orders", 3, 41, b'{"card": "4111"}', b"k", (("a", b"1"), ("b", None)), 1_700)
@@ -50,6 +60,20 @@ def test_headers_keep_their_order_their_duplicates_and_their_nulls(
     headers: list[tuple[str, bytes | None]],
 ) -> None:
     assert Message(Record("t", 0, 0, header_list=tuple(headers)), None).headers == tuple(headers)
+
+
+def test_a_record_has_its_fields_where_a_message_looks_for_them() -> None:
+    record = Record("t", 1, 2, b"3", b"4", (("5", None),), 6, 7)
+    assert record[TOPIC : OFFSET + 1] == ("t", 1, 2)
+    assert (record[PAYLOAD], record[KEY], record[HEADERS]) == (b"3", b"4", (("5", None),))
+    assert (record[TIMESTAMP], record[EPOCH]) == (6, 7)
+    assert (record.timestamp_ms, record.epoch_number) == (6, 7)
+    assert place(record) == ("t", 1)
+
+
+def test_headers_may_be_given_as_a_list() -> None:
+    given: Any = [("a", b"1")]
+    assert Message(Record("t", 0, 0, header_list=given), None).headers == (("a", b"1"),)
 
 
 def test_a_tombstone_is_not_an_empty_value() -> None:
@@ -100,6 +124,17 @@ def test_messages_in_a_row_are_a_sequence_of_views(
     assert [messages[n].offset for n in range(len(messages))] == offsets
     assert messages.sizes() == offsets
     assert messages.before(behind) == sum(offset < behind for offset in offsets)
+
+
+@given(st.lists(st.integers(0, 9)), st.integers(0, 9))
+def test_of_messages_that_come_twice_those_are_kept_that_go_on(
+    offsets: list[int], least: int
+) -> None:
+    kept = [m.value for m in row(offsets).growing(least)]
+    assert kept == sorted({*kept}), "each once, in order"
+    assert set(kept) <= {offset for offset in offsets if offset >= least}
+    best = least - 1
+    assert kept == [best := offset for offset in offsets if offset > best]
 
 
 @given(OFFSETS, OFFSETS, st.integers(0, 50))

@@ -105,7 +105,7 @@ def _document(group: str, letter: DeadLetter) -> Document:
         "timestamp": None if timestamp is None else Int64(timestamp),
         "key": base64(message.raw_key),
         "value": _value(message.raw_value),
-        "headers": [[_text(name), base64(value)] for name, value in message.headers],
+        "headers": [[_text(name), base64(value)] for name, value in letter.headers],
         "error": _failure(letter.error),
         "attempts": letter.attempts,
         "buried_at": datetime.now(UTC),

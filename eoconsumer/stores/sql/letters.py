@@ -106,7 +106,7 @@ def _row(group: str, letter: DeadLetter) -> dict[str, Any]:
     """Return the row for ``letter``: what is None stays None."""
     message = letter.message
     key = message.raw_key
-    headers = [[name, None if v is None else b64encode(v).decode()] for name, v in message.headers]
+    headers = [[name, None if v is None else b64encode(v).decode()] for name, v in letter.headers]
     return {
         "group_name": group,
         "topic": message.topic,
