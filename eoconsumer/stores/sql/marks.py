@@ -39,8 +39,9 @@ def find(
     with translated("read the rows"), engine.connect() as connection:
         _check(connection, marker)
         paged = connection.execution_options(yield_per=PAGE)
-        for offset, order, line in paged.execute(_marked(marker, partition, first, upto)):
-            yield Mark(int(offset), order, _hashable(line))
+        with paged.execute(_marked(marker, partition, first, upto)) as rows:
+            for offset, order, line in rows:
+                yield Mark(int(offset), order, _hashable(line))
 
 
 def _marked(marker: Marker, partition: TopicPartition, first: int, upto: int) -> Select[Any]:
