@@ -68,7 +68,7 @@ class Record(NamedTuple):
     offset_number: int
     payload: bytes | None = None
     key_bytes: bytes | None = None
-    header_list: Headers = ()
+    header_list: Headers | Undecoded = ()
     timestamp_ms: int | None = None
     epoch_number: int | None = None
 

@@ -7,6 +7,7 @@ from datetime import UTC, datetime
 from typing import Any
 
 from eoconsumer.core.letters import Letter
+from eoconsumer.message import Headers
 
 #: Characters of an error that a line has room for.
 WIDTH = 80
@@ -33,7 +34,7 @@ def as_text(letter: Letter) -> str:
         f"attempts   {letter.attempts}",
         f"timestamp  {_moment(sent)}",
         f"key        {_shown(record.key_bytes)}",
-        *(f"header     {plain(name)}: {_shown(value)}" for name, value in record.header_list),
+        *_headers(letter.headers),
         f"value      {_shown(record.payload)}",
         f"error      {plain(failure.type)}: {plain(failure.text)}",
         "",
@@ -54,7 +55,9 @@ def as_value(letter: Letter) -> dict[str, Any]:
         "timestamp": record.timestamp_ms,
         "key": _value(record.key_bytes),
         "value": _value(record.payload),
-        "headers": [[name, _value(value)] for name, value in record.header_list],
+        "headers": None
+        if letter.headers is None
+        else [[name, _value(value)] for name, value in letter.headers],
         "error": {
             "type": failure.type,
             "text": failure.text,
@@ -63,6 +66,12 @@ def as_value(letter: Letter) -> dict[str, Any]:
         "attempts": letter.attempts,
         "buried_at": letter.buried_at.isoformat(),
     }
+
+
+def _headers(headers: Headers | None) -> list[str]:
+    if headers is None:
+        return ["headers    could not be decoded: the name of one is not UTF-8"]
+    return [f"header     {plain(name)}: {_shown(value)}" for name, value in headers]
 
 
 def plain(text: str) -> str:

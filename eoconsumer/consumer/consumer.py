@@ -158,8 +158,8 @@ class Consumer(Consuming[Store[S]], Generic[S]):
             with signals_stop(self.stop):
                 topics_exist(self._client, self._known_topics())
                 runner.set_up()
-                runner.start()
                 try:
+                    runner.start()
                     while not runner.stopping and not predicate(watch.snapshot()):
                         changed.wait(1.0)
                         changed.clear()

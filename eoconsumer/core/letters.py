@@ -9,7 +9,17 @@ from datetime import datetime
 from enum import Enum, auto
 
 from eoconsumer.errors import DecodeError
-from eoconsumer.message import Headers, Message, MessageKey, Record, TopicPartition
+from eoconsumer.message import (
+    Headers,
+    Message,
+    MessageKey,
+    Record,
+    TopicPartition,
+    Undecoded,
+)
+
+#: The headers of a letter whose message had some that could not be decoded: it was buried without.
+LOST = Undecoded(DecodeError("They could not be decoded when the message was buried."))
 
 
 class Hold(Enum):
@@ -35,12 +45,12 @@ class DeadLetter:
         return key_of(self.message)
 
     @property
-    def headers(self) -> Headers:
-        """The headers of its message; none where they could not be decoded."""
+    def headers(self) -> Headers | None:
+        """The headers of its message; None where they could not be decoded."""
         try:
             return self.message.headers
         except DecodeError:
-            return ()
+            return None
 
 
 @dataclass(frozen=True, slots=True)
@@ -76,7 +86,13 @@ class Letter:
         """Copy all that there is of ``letter``, as every store has to keep it."""
         m = letter.message
         record = Record(
-            m.topic, m.partition, m.offset, m.raw_value, m.raw_key, letter.headers, m.timestamp
+            m.topic,
+            m.partition,
+            m.offset,
+            m.raw_value,
+            m.raw_key,
+            LOST if letter.headers is None else letter.headers,
+            m.timestamp,
         )
         return cls(id, group, record, Failure.of(letter.error), letter.attempts, buried_at)
 
@@ -94,6 +110,12 @@ class Letter:
     def offset(self) -> int:
         """The offset of the message."""
         return self.record.offset_number
+
+    @property
+    def headers(self) -> Headers | None:
+        """The headers of its message; None where they could not be decoded when it was buried."""
+        headers = self.record.header_list
+        return None if isinstance(headers, Undecoded) else headers
 
     @property
     def key(self) -> MessageKey | None:

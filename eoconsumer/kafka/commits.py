@@ -43,6 +43,7 @@ class GroupCommits:
         The client has joined anew, in its own thread, and asks with the generation from before: the
         partitions are ours as long as no callback has taken them, so the next generation may ask.
         """
+        self.forget(offsets)  # what was sent before is older
         until = time.monotonic() + REBALANCE_SECONDS
         while True:
             try:
@@ -91,7 +92,7 @@ class GroupCommits:
         while self._unanswered and time.monotonic() < until:
             self._client.poll(0.02)  # nobody wants its messages any more
         if self._refused:
-            self.insist(self._refused)
+            self.insist(dict(self._refused))
 
 
 def _named(offsets: Offsets) -> list[KafkaPartition]:

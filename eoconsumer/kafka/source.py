@@ -5,6 +5,7 @@ from __future__ import annotations
 import logging
 import time
 from collections.abc import Callable, Iterable, Mapping, Sequence
+from threading import get_ident
 from typing import Any
 
 from confluent_kafka import (
@@ -53,7 +54,7 @@ class KafkaSource:
         """Make the client of ``settings``; raises ``ConfigurationError`` for a bad one."""
         self._incremental = is_incremental(settings)
         self._paused: set[TopicPartition] = set()
-        self._in_callback = False
+        self._in_callback: int | None = None  # the thread that is in one
         self._outside_since: float | None = None  # lost its place in the group, and has no other
         self._said: dict[int, float] = {}
         self._ended: KafkaError | None = None
@@ -81,26 +82,32 @@ class KafkaSource:
         ) -> Callable[[Consumer, list[KafkaPartition]], None]:
             def call(_: Consumer, partitions: list[KafkaPartition]) -> None:
                 keys = [TopicPartition(p.topic, p.partition) for p in partitions]
-                self._in_callback = True
+                self._in_callback = get_ident()
                 self._membership.is_heard = True
                 self._outside_since = time.monotonic() if callback is lost else None
                 try:
                     callback(keys)
                 finally:
                     self._answer(answer, partitions)
-                    self._in_callback = False
+                    self._in_callback = None
                     if callback is not assigned:
                         self._commits.forget(keys)
 
             return call
 
         self._membership.begin()
-        self._client.subscribe(
-            list(topics),
-            on_assign=on(assigned, self._take),
-            on_revoke=on(revoked, self._give),
-            on_lost=on(lost, self._give),
-        )
+        try:
+            self._client.subscribe(
+                list(topics),
+                on_assign=on(assigned, self._take),
+                on_revoke=on(revoked, self._give),
+                on_lost=on(lost, self._give),
+            )
+        except KafkaException as error:
+            raise ConfigurationError(
+                f"librdkafka refused the topics {list(topics)}: {text(error)}. Nothing was "
+                "consumed. A pattern is a POSIX extended regular expression for it."
+            ) from error
 
     def poll(self, messages: int, seconds: float) -> list[RawMessage]:
         """Return what is ready, at most ``messages``; wait up to ``seconds`` only for the first.
@@ -224,7 +231,7 @@ class KafkaSource:
         commit is sent before the request that gives the partitions back, on one connection.
         """
         try:
-            if wait and not self._in_callback:
+            if wait and self._in_callback != get_ident():
                 self._commits.insist(positions)
             else:
                 self._commits.send(positions)
@@ -322,10 +329,8 @@ class KafkaSource:
                 "another consumer and are claimed again. Make it faster or raise the setting."
             )
             return None
-        if _is_the_end(error):
-            return _fatal(error)
         self._error(error)
-        return None
+        return _fatal(error) if _is_the_end(error) else None
 
     def _error(self, error: KafkaError) -> None:
         """Log once in ten seconds per kind: a broker that is gone reports 20 times a second."""

@@ -128,6 +128,8 @@ class KeepAlive:
         """Give up, once nothing of ours is in flight."""
         self._moved.update(keys)
         keys = self._forget(keys)
+        if not keys:
+            return  # none of them was claimed, so there is nothing to wait for
         if self._is_here() and not self._between.wait(self._reader.source.max_poll_seconds):
             self.lost(keys)
         else:
@@ -169,7 +171,7 @@ class KeepAlive:
                     self._pause_all()  # what this poll assigned
                     self._polled_at = time.monotonic()
                 except Exception as error:
-                    # The reader's own poll meets the same error and says so.
+                    # The reader's own poll says so, too: the source keeps what has ended it.
                     log.warning("polling for a busy reader failed: %s", error)
                 finally:
                     self._lock.release()

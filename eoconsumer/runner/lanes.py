@@ -54,8 +54,8 @@ class Lanes:
             thread = threading.Thread(
                 target=self._run, args=(number, reader), name=f"{self._name}-lane-{number}"
             )
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def end(self) -> None:
         """Let every lane finish what it has in hand, and wait for that."""
@@ -105,8 +105,8 @@ class DealerReader(Reader):
 
     def run(self) -> None:
         """Read until stop is asked for, or a lane fails; raises what could not be recovered."""
-        self._lanes.start()
         try:
+            self._lanes.start()  # those that have begun end, where another cannot
             super().run()
         finally:
             self._lanes.end()

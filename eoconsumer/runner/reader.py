@@ -62,8 +62,10 @@ class Reader:
             self._let_go(lost=isinstance(error, BrokerError | StoreError))
             raise
         finally:
-            self._fetching.stop()
-            self._store.close()
+            try:
+                self._fetching.stop()
+            finally:
+                self._store.close()
 
     def drive(self, effects: fx.Effects[None]) -> None:
         """Do what ``effects`` asks for, one after the other."""

@@ -72,8 +72,8 @@ class Runner:
             thread = threading.Thread(
                 target=self._read, args=(number,), name=f"eoconsumer-{self._config.group}-{number}"
             )
-            self._threads.append(thread)
             thread.start()
+            self._threads.append(thread)
 
     def stop(self) -> None:
         """Ask the readers to finish what they have in hand and leave."""

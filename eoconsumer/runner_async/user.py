@@ -187,7 +187,7 @@ class AsyncWork:
         """Ask the handler for the writes of each message, once; nothing is written here."""
         each = ([message] for message in messages)
         for part in each if self._watch.tracing else (messages,):
-            began = time.monotonic()
+            began, remembered = time.monotonic(), self.recording.remembered
             try:
                 await self._ask(part, call)
             except FAILURES as error:
@@ -196,7 +196,8 @@ class AsyncWork:
                 offset = self.recording.next[OFFSET]
                 failure = await self._failure(run, offset, error, until, before="untouched")
                 raise failure from failure.__cause__
-            trace(self._watch, run, part, attempt, "handle", began, None)
+            if self.recording.remembered == remembered:  # else its handler was not asked
+                trace(self._watch, run, part, attempt, "handle", began, None)
         in_time(until)
 
     async def _ask(self, messages: Sequence[Message[Any]], call: Callable[..., Any]) -> None:

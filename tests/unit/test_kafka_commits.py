@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+from threading import Thread
+from types import SimpleNamespace
+
 import pytest
 from confluent_kafka import KafkaError, KafkaException, TopicPartition
 
@@ -128,3 +131,35 @@ def test_the_end_waits_no_longer_than_it_may_for_an_answer(monkeypatch: pytest.M
     client.commits.send({P0: 7})
     client.commits.see_through()
     assert client.asked == [7]
+
+
+@pytest.mark.parametrize("answered", [False, True])
+def test_what_was_refused_is_not_insisted_upon_behind_a_later_commit(answered: bool) -> None:
+    client = Refusing(KafkaError.STALE_MEMBER_EPOCH)
+    client.commits.send({P0: 10})
+    if answered:
+        client.poll(0)
+    client.commits.insist({P0: 500})
+    client.poll(0)
+    client.commits.see_through()
+    assert client.taken == [500]
+
+
+def test_only_the_thread_that_is_in_a_callback_does_not_wait_for_its_commit() -> None:
+    client = Refusing(KafkaError.ILLEGAL_GENERATION, KafkaError.ILLEGAL_GENERATION)
+    both, waits = source(client), list[bool]()
+    both._client = SimpleNamespace(
+        subscribe=lambda _, **told: waits.append(told["on_revoke"](None, [])),
+        unassign=lambda: None,
+        assignment=list,
+        incremental_unassign=lambda _: None,
+    )
+
+    def revoked(_: list[object]) -> None:
+        both.commit({P0: 7}, wait=True)  # only sent: the client refuses
+        elsewhere = Thread(target=both.commit, args=({P0: 8},), kwargs={"wait": True})
+        elsewhere.start()
+        elsewhere.join()
+
+    both.subscribe(["moves"], revoked, revoked, revoked)
+    assert (client.asked, client.taken) == ([7, 8, 8], [8])

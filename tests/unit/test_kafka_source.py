@@ -9,7 +9,7 @@ import pytest
 from confluent_kafka import KafkaError, KafkaException, Message, TopicPartition
 
 from eoconsumer.core.modes import Mode
-from eoconsumer.errors import BrokerError
+from eoconsumer.errors import BrokerError, ConfigurationError
 from eoconsumer.kafka import KafkaSource, client_settings
 from eoconsumer.kafka.source import CHUNK
 from eoconsumer.message import OFFSET
@@ -191,3 +191,20 @@ def test_a_client_that_ends_in_the_middle_of_a_poll_ends_the_poll(
 ) -> None:
     with pytest.raises(BrokerError):
         polled(source, Scripted(messages(*range(CHUNK)), end))
+
+
+@pytest.mark.parametrize("code", [FATAL, KafkaError.TOPIC_AUTHORIZATION_FAILED])
+def test_what_ends_a_client_is_raised_by_every_poll_after_it(
+    code: int, source: KafkaSource
+) -> None:
+    client = Scripted([event(code)])
+    for _ in range(2):  # the first may be a poll of the keep-alive, on its own thread
+        with pytest.raises((BrokerError, ConfigurationError)):
+            polled(source, client)
+
+
+def test_a_pattern_that_librdkafka_refuses_is_a_mistake_in_the_settings() -> None:
+    source = KafkaSource(client_settings("127.0.0.1:1", "group", Mode.EXACTLY_ONCE, {}))
+    with pytest.raises(ConfigurationError, match=r"refused the topics \['\^\(\?=a\)b'\]"):
+        source.subscribe(["^(?=a)b"], lambda _: None, lambda _: None, lambda _: None)
+    source._client.close()

@@ -11,7 +11,7 @@ from bson.errors import InvalidId
 from bson.int64 import Int64
 from bson.objectid import ObjectId
 
-from eoconsumer.core.letters import DeadLetter, Failure, Letter, Selection
+from eoconsumer.core.letters import LOST, DeadLetter, Failure, Letter, Selection
 from eoconsumer.errors import HandlerFailed, LetterGone, StoreError
 from eoconsumer.message import Record
 from eoconsumer.redact import redact_url
@@ -95,7 +95,7 @@ def base64(data: bytes | None) -> str | None:
 
 def _document(group: str, letter: DeadLetter) -> Document:
     """Return the document for ``letter``: bytes as base64, what is None stays None."""
-    message = letter.message
+    message, headers = letter.message, letter.headers
     timestamp = message.timestamp
     return {
         "group": group,
@@ -105,7 +105,9 @@ def _document(group: str, letter: DeadLetter) -> Document:
         "timestamp": None if timestamp is None else Int64(timestamp),
         "key": base64(message.raw_key),
         "value": _value(message.raw_value),
-        "headers": [[_text(name), base64(value)] for name, value in letter.headers],
+        "headers": None
+        if headers is None
+        else [[_text(name), base64(value)] for name, value in headers],
         "error": _failure(letter.error),
         "attempts": letter.attempts,
         "buried_at": datetime.now(UTC),
@@ -121,7 +123,9 @@ def _letter(document: Mapping[str, Any]) -> Letter:
         int(document["offset"]),
         _bytes(document["value"]),
         _bytes(document["key"]),
-        tuple((name, _bytes(value)) for name, value in document["headers"]),
+        LOST
+        if document["headers"] is None
+        else tuple((name, _bytes(value)) for name, value in document["headers"]),
         None if timestamp is None else int(timestamp),
     )
     return Letter(

@@ -10,7 +10,7 @@ from typing import Any
 
 from sqlalchemy import Connection, Engine, Row, delete, insert, select, tuple_, update
 
-from eoconsumer.core.letters import DeadLetter, Failure, Letter, Selection
+from eoconsumer.core.letters import LOST, DeadLetter, Failure, Letter, Selection
 from eoconsumer.errors import LetterGone
 from eoconsumer.message import Record
 from eoconsumer.redact import redact_url
@@ -106,7 +106,10 @@ def _row(group: str, letter: DeadLetter) -> dict[str, Any]:
     """Return the row for ``letter``: what is None stays None."""
     message = letter.message
     key = message.raw_key
-    headers = [[name, None if v is None else b64encode(v).decode()] for name, v in letter.headers]
+    kept = letter.headers
+    headers = None
+    if kept is not None:
+        headers = [[name, None if v is None else b64encode(v).decode()] for name, v in kept]
     return {
         "group_name": group,
         "topic": message.topic,
@@ -132,7 +135,9 @@ def _letter(row: Row[Any]) -> Letter:
         row.offset_number,
         row.value_bytes,
         row.key_bytes,
-        tuple((name, None if v is None else b64decode(v)) for name, v in headers),
+        LOST
+        if headers is None
+        else tuple((name, None if v is None else b64decode(v)) for name, v in headers),
         row.timestamp_ms,
     )
     failure = Failure(row.error_type, row.error_text, row.error_traceback)

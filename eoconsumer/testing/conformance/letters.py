@@ -11,8 +11,8 @@ import pytest
 
 from eoconsumer.core.capabilities import Capability
 from eoconsumer.core.letters import DeadLetter, Hold, Letter, Selection
-from eoconsumer.errors import LetterGone, QuarantineLifted, TransientStoreError
-from eoconsumer.message import Message, MessageKey, Record, TopicPartition
+from eoconsumer.errors import DecodeError, LetterGone, QuarantineLifted, TransientStoreError
+from eoconsumer.message import Message, MessageKey, Record, TopicPartition, Undecoded
 from eoconsumer.protocols import Store, StoreSession, Transaction
 from eoconsumer.testing.conformance.contract import ORDERS, RETURNS, Contract, needs, owner
 
@@ -47,6 +47,16 @@ class LetterConformance(Contract):
         (letter,) = read(store)
         assert letter.record == record
         assert letter.key is None
+
+    def test_headers_that_could_not_be_decoded_are_not_taken_for_none(self, store: Store) -> None:
+        record = Record("orders", 0, 1, b"{}", None, Undecoded(ValueError()))
+
+        store.open("ledger", "first").bury([DeadLetter(Message(record, None), ValueError(), 1)])
+
+        (letter,) = read(store)
+        assert letter.headers is None
+        with pytest.raises(DecodeError):
+            _ = letter.message.headers
 
     def test_letters_are_read_page_by_page_in_the_order_of_their_places(self, store: Store) -> None:
         places = [(RETURNS, 1), (ORDERS, 10), (ORDERS, 9), (TopicPartition("orders", 1), 0)]
