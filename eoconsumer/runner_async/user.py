@@ -87,6 +87,7 @@ class AsyncWork:
                     in_time(until)
         if inside:
             await self._flush(run, until)
+        in_time(until)
 
     async def write(self, scope: AsyncScope[Any], *, inside: bool, until: float | None) -> int:
         """Send the recorded writes in one go; see ``Work.write``."""
