@@ -26,6 +26,8 @@ from eoconsumer.errors import ConfigurationError
 #: What ``start`` may be, if it is no moment.
 Word = Literal["earliest", "latest", "error", "group"]
 WORDS = get_args(Word)
+#: Characters of a group's name: the column of SQL databases has so many.
+MOST_GROUP = 255
 
 
 class Config(BaseModel):
@@ -54,6 +56,18 @@ class Config(BaseModel):
     identity_interval: float = Field(5.0, gt=0)
     mirror: bool = True
     kafka: Mapping[str, Any] = Field({}, repr=False)  # may hold passwords
+
+    @field_validator("group")
+    @classmethod
+    def _group(cls, value: str) -> str:
+        """Refuse names that a database, or librdkafka, takes for those of other groups."""
+        if value != value.strip():
+            raise ValueError("it begins or ends with a blank, which some databases do not see")
+        if "\0" in value:
+            raise ValueError("it has a NUL, at which librdkafka cuts it")
+        if len(value) > MOST_GROUP:
+            raise ValueError(f"it has more than {MOST_GROUP} characters")
+        return value
 
     @field_validator("start", mode="before")
     @classmethod

@@ -7,7 +7,7 @@ place per library and chained with ``from``, so ``__cause__`` is always the orig
 from __future__ import annotations
 
 import inspect
-from collections.abc import Iterable
+from collections.abc import Iterable, Iterator
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
@@ -55,10 +55,16 @@ class DecodeError(EOConsumerError):
     Mend the decoder or the producer, or set ``on_poison="skip"`` or ``"bury"``.
     """
 
-    def __init__(self, message: str | None = None, *, offset: int | None = None) -> None:
-        """``offset`` is that of the message, where it is known."""
+    def __init__(
+        self,
+        message: str | None = None,
+        *,
+        offset: int | None = None,
+        partition: TopicPartition | None = None,
+    ) -> None:
+        """``offset`` and ``partition`` are those of the message, where they are known."""
         super().__init__(message)
-        self.offset = offset
+        self.offset, self.partition = offset, partition
 
 
 class KeyInQuarantine(EOConsumerError):  # noqa: N818 - the name is part of the public API
@@ -170,3 +176,21 @@ class QuarantineLifted(StoreError):  # noqa: N818 - the name is part of the publ
         """Name the ``keys`` (partition, key) whose quarantine was lifted."""
         super().__init__(message)
         self.keys: tuple[MessageKey, ...] = tuple(keys)
+
+
+def said(error: BaseException) -> str:
+    """Return the text of ``error``; there are some whose ``str`` raises."""
+    try:
+        return str(error)
+    except Exception as failed:
+        return f"(its text cannot be shown: {type(failed).__name__})"
+
+
+def chain(error: BaseException) -> Iterator[BaseException]:
+    """Yield ``error`` and what caused it, each once: a handler may raise an error from itself."""
+    seen: list[BaseException] = []
+    link: BaseException | None = error
+    while link is not None and not any(link is each for each in seen):
+        yield link
+        seen.append(link)
+        link = link.__cause__

@@ -129,6 +129,7 @@ class Message(Generic[V]):
             raise DecodeError(
                 f"The headers of {self!r} could not be decoded: the name of one is not UTF-8.",
                 offset=self.offset,
+                partition=TopicPartition(*place(self._raw)),
             ) from headers.error
         return tuple(headers or ())
 
@@ -173,6 +174,7 @@ class UndecodedMessage(Message[Any]):
             f"{self.topic}[{self.partition}]@{self.offset} could not be decoded "
             f"({type(self._error).__name__}).",
             offset=self.offset,
+            partition=TopicPartition(*place(self._raw)),
         ) from self._error
 
 

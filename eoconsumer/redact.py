@@ -6,7 +6,8 @@ import re
 
 # Up to the last "@": a password that was not escaped may hold "/" and "@" itself. Bounded, so that
 # the time is linear: a text may be megabytes of a message without any space.
-_URL_PASSWORD = re.compile(r"://\S{0,2000}@")
+LONGEST_URL = 2_000
+_URL_PASSWORD = re.compile(rf"://\S{{0,{LONGEST_URL}}}@")
 _LOGIN = re.compile(r"[^\s,'\[]+@")
 
 

@@ -12,7 +12,8 @@ import typer
 from eoconsumer.cli import FAILED
 from eoconsumer.cli.arguments import Bootstrap, StoreUrl, typed
 from eoconsumer.cli.exits import reported
-from eoconsumer.errors import ConfigurationError
+from eoconsumer.errors import ConfigurationError, said
+from eoconsumer.redact import redact_url
 
 if TYPE_CHECKING:
     from eoconsumer.core.letters import Letter, Selection
@@ -26,6 +27,9 @@ Offset = Annotated[int | None, typer.Option(min=0, max=2**63 - 1, help="With thi
 Id = Annotated[str | None, typer.Option(help="The one that `list` shows with this id.")]
 Limit = Annotated[int | None, typer.Option(min=1, help="So many at most.")]
 Json = Annotated[bool, typer.Option("--json", help="As JSON, with everything.")]
+
+#: Characters of an error that are shown.
+MOST_SAID = 2_000
 
 dlq = typer.Typer(
     help="Dead letters: messages that failed for good, and those that wait behind them.",
@@ -190,8 +194,8 @@ def _tell(what: str, result: Redriven) -> None:
     from eoconsumer.cli.letters import plain
 
     for letter, error in result.failed:
-        said = plain(f"{type(error).__name__}: {error}")
-        typer.echo(f"failed again: {letter}: {said}", err=True)
+        why = plain(redact_url(f"{type(error).__name__}: {said(error)[:MOST_SAID]}"))
+        typer.echo(f"failed again: {letter}: {why}", err=True)
     typer.echo(
         f"{result.done} {what}, {result.gone} gone meanwhile, {len(result.failed)} failed again, "
         f"{result.behind} wait behind others of their keys"

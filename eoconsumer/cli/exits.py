@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import functools
 from collections.abc import Callable
+from itertools import islice
 from typing import NamedTuple, ParamSpec, TypeVar
 
 import typer
 
 from eoconsumer.cli import FAILED, INTERRUPTED, MISCONFIGURED
-from eoconsumer.errors import ConfigurationError, EOConsumerError
+from eoconsumer.errors import ConfigurationError, DecodeError, EOConsumerError, chain, said
 from eoconsumer.redact import redact_url
 
 P = ParamSpec("P")
@@ -26,13 +27,16 @@ class Failure(NamedTuple):
 def failure(error: EOConsumerError | TimeoutError) -> Failure:
     """Put an error and what caused it into words, without secrets."""
     if isinstance(error, ConfigurationError):  # its message has the cause already
-        return Failure(redact_url(str(error)), MISCONFIGURED)
-    lines, cause = [str(error)], error.__cause__
-    while cause is not None:
-        said = f"{type(cause).__name__}: {cause}"
-        if said not in lines[0]:
-            lines.append(f"  caused by {said}")
-        cause = cause.__cause__
+        return Failure(redact_url(said(error)), MISCONFIGURED)
+    lines = [said(error)]
+    above: BaseException = error
+    for cause in islice(chain(error), 1, None):
+        # A decoder's error often quotes the payload, which has no business here.
+        name, hidden = type(cause).__name__, isinstance(above, DecodeError)
+        told = name if hidden else f"{name}: {said(cause)}"
+        if told not in lines[0]:
+            lines.append(f"  caused by {told}")
+        above = cause
     return Failure(redact_url("\n".join(lines)), FAILED)
 
 

@@ -45,6 +45,7 @@ from eoconsumer.errors import (
     QuarantineLifted,
     StoreError,
     TransientStoreError,
+    said,
 )
 from eoconsumer.message import MessageKey, TopicPartition
 
@@ -372,11 +373,11 @@ def stopped(
     """Return what ends the consumer at a message that failed for good."""
     advice = 'Mend {}, or set on_poison="skip" or "bury".'
     if isinstance(cause, DecodeError):
-        failed, advice = str(cause), advice.format("the decoder or the producer")
+        failed, advice = said(cause), advice.format("the decoder or the producer")
         return DecodeError(f"{failed} {_AT_STOP[mode]} {advice}", offset=offset)
     return HandlerFailed(
-        f"The handler failed for {key}@{offset} ({tries} tries): {type(cause).__name__}: {cause}. "
-        f"{_AT_STOP[mode]} {advice.format('the handler or the message')}"
+        f"The handler failed for {key}@{offset} ({tries} tries): {type(cause).__name__}: "
+        f"{said(cause)}. {_AT_STOP[mode]} {advice.format('the handler or the message')}"
     )
 
 

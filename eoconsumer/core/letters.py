@@ -3,12 +3,11 @@
 from __future__ import annotations
 
 import traceback
-from collections.abc import Iterator
 from dataclasses import dataclass
 from datetime import datetime
 from enum import Enum, auto
 
-from eoconsumer.errors import DecodeError
+from eoconsumer.errors import DecodeError, chain, said
 from eoconsumer.message import (
     Headers,
     Message,
@@ -17,6 +16,10 @@ from eoconsumer.message import (
     TopicPartition,
     Undecoded,
 )
+from eoconsumer.redact import LONGEST_URL, redact_url
+
+#: Characters of an error's text, and of its traceback, that are kept: more helps nobody.
+MOST_TEXT = 100_000
 
 #: The headers of a letter whose message had some that could not be decoded: it was buried without.
 LOST = Undecoded(DecodeError("They could not be decoded when the message was buried."))
@@ -65,9 +68,12 @@ class Failure:
     def of(cls, error: BaseException) -> Failure:
         """Put ``error`` into words."""
         kind = type(error)
-        text = "; caused by ".join(_told(error))
+        first, *others = chain(error)
+        told = [said(first), *(f"{type(cause).__name__}: {said(cause)}" for cause in others)]
         trace = "".join(traceback.format_exception(error))
-        return cls(f"{kind.__module__}.{kind.__qualname__}", text, trace)
+        return cls(
+            f"{kind.__module__}.{kind.__qualname__}", _kept("; caused by ".join(told)), _kept(trace)
+        )
 
 
 @dataclass(frozen=True, slots=True)
@@ -157,11 +163,6 @@ def key_of(message: Message) -> MessageKey | None:
     )
 
 
-def _told(error: BaseException) -> Iterator[str]:
-    """Yield the text of ``error``, and each of its causes with its type."""
-    yield str(error)
-    told, cause = [error], error.__cause__
-    while cause is not None and cause not in told:
-        yield f"{type(cause).__name__}: {cause}"
-        told.append(cause)
-        cause = cause.__cause__
+def _kept(text: str) -> str:
+    """Return as much of ``text`` as is kept, without passwords, also where it is cut in one."""
+    return redact_url(text[: MOST_TEXT + LONGEST_URL])[:MOST_TEXT]

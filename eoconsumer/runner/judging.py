@@ -22,9 +22,14 @@ class Knowing(Protocol):
 
 
 def culprit(store: Knowing, messages: Sequence[Message[Any]], error: BaseException) -> int | None:
-    """Return the offset of the message that ``error`` is about, if that is known."""
+    """Return the offset of the message that ``error`` is about, if that is known.
+
+    Of ``messages``, that is: a handler may have kept another one, and looked at that.
+    """
     if isinstance(error, DecodeError) and error.offset is not None:
-        return error.offset
+        ours = error.partition in (None, (messages[0].topic, messages[0].partition))
+        if ours and any(message.offset == error.offset for message in messages):
+            return error.offset
     index = 0 if len(messages) == 1 else store.culprit(error, len(messages))
     return None if index is None else messages[index].offset
 

@@ -91,6 +91,14 @@ def test_a_write_without_a_namespace_is_refused(store: MongoStore, namespace: st
         send(store, InsertOne({"_id": 1}, namespace=namespace))
 
 
+@pytest.mark.parametrize("name", ["ac$me", "b..d", "e\0f"])
+def test_a_write_into_a_collection_that_cannot_be_is_named(store: MongoStore, name: str) -> None:
+    bad = InsertOne({"_id": 2}, namespace=f"{store.database.name}.{name}")
+    with pytest.raises(WriteFailed) as caught:
+        send(store, insert(store, 0), insert(store, 1), bad)
+    assert caught.value.index == 2
+
+
 @pytest.mark.slow
 def test_documents_that_are_too_large_for_one_command_are_split(
     store: MongoStore, commands: Commands

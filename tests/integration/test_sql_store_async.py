@@ -118,6 +118,7 @@ def test_the_marks_of_users_rows_are_read_page_by_page_and_may_be_left(
             await connection.run_sync(marked.drop, checkfirst=True)
             await connection.run_sync(marked.create)
             rows = [{"topic": "orders", "part": 0, "n": number} for number in range(10)]
+            rows += [{"topic": "ORDERS", "part": 0, "n": 5}]  # the same, to some collations
             await connection.execute(insert(marked), rows)
         found = [mark.offset async for mark in store.marks(marker, ORDERS, 0, 10)]
         async with aclosing(store.marks(marker, ORDERS, 0, 10)) as left:

@@ -69,6 +69,9 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"commit_batch": 0}, "commit_batch: .*greater than or equal to 1"),
     ({"commit_interval": -1}, "commit_interval: .*greater than or equal to 0"),
     ({"group": ""}, "group: it is missing or empty"),
+    ({"group": "ledger "}, "group: it begins or ends with a blank"),
+    ({"group": "led\0ger"}, "group: it has a NUL"),
+    ({"group": "x" * 256}, "group: it has more than 255 characters"),
     ({"kafka": "fast"}, "kafka: "),
     ({"retry": 3}, "retry: "),
 ]

@@ -14,14 +14,11 @@ from bson.objectid import ObjectId
 from eoconsumer.core.letters import LOST, DeadLetter, Failure, Letter, Selection
 from eoconsumer.errors import HandlerFailed, LetterGone, StoreError
 from eoconsumer.message import Record
-from eoconsumer.redact import redact_url
 from eoconsumer.stores.mongo.concerns import READ_SECONDS, Document
 from eoconsumer.stores.mongo.driver import AnyCollection, OwnSession
 from eoconsumer.stores.mongo.translation import is_too_large, translated
 from eoconsumer.stores.twins import answer
 
-#: A document holds 16 MB; the message must fit beside its error.
-MOST_TEXT = 100_000
 #: A value beyond this is stored as it is, which takes three quarters of the room.
 MOST_BASE64 = 8 * 1024 * 1024
 #: The order of letters, and the index that has it.
@@ -160,8 +157,8 @@ def _failure(error: BaseException) -> Document:
     failure = Failure.of(error)
     return {
         "type": _text(failure.type),
-        "text": redact_url(_text(failure.text)),
-        "traceback": redact_url(_text(failure.traceback)),
+        "text": _text(failure.text),
+        "traceback": _text(failure.traceback),
     }
 
 
@@ -175,4 +172,4 @@ def _bytes(stored: str | bytes | None) -> bytes | None:
 
 def _text(text: str) -> str:
     """Return ``text`` so that BSON can hold it: lone surrogates become escapes."""
-    return text[:MOST_TEXT].encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.encode("utf-8", "backslashreplace").decode("utf-8")

@@ -77,6 +77,9 @@ def is_too_large(error: BaseException) -> bool:
 
 def summary(error: BaseException) -> str:
     """Return what ``error`` says, without the server's reply and the state that pymongo appends."""
+    if isinstance(error, BulkWriteError) and error.details.get("writeErrors"):
+        first = error.details["writeErrors"][0]  # its text quotes the whole operation
+        return f"{type(error).__name__} ({first.get('code')}): {first.get('errmsg')}"[:500]
     if isinstance(error, OperationFailure) and error.details:
         text = error.details.get("errmsg") or str(error)
         name = error.details.get("codeName", type(error).__name__)

@@ -14,7 +14,7 @@ from typing import Any
 import bson
 from bson.codec_options import CodecOptions
 from pymongo import InsertOne
-from pymongo.errors import BulkWriteError, DocumentTooLarge, WriteError
+from pymongo.errors import BulkWriteError, DocumentTooLarge, InvalidName, WriteError
 
 from eoconsumer.errors import EOConsumerError, StoreError, TransientStoreError, WriteFailed
 from eoconsumer.stores.mongo.concerns import Document, durable_database
@@ -50,7 +50,10 @@ class Writes:
         inside = self._session.in_transaction
         places = planned(writes, self._database.name, inside=inside)
         for place, parts in places.items():
-            collection = self._collection(place)
+            try:
+                collection = self._collection(place)
+            except InvalidName as error:  # of a name that a handler has made of a message
+                raise WriteFailed(parts[0].indexes[0]) from error
             for part in parts:
                 if inside and part.documents:
                     await self._insert(collection, part)

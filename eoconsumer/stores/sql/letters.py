@@ -13,14 +13,11 @@ from sqlalchemy import Connection, Engine, Row, delete, insert, select, tuple_, 
 from eoconsumer.core.letters import LOST, DeadLetter, Failure, Letter, Selection
 from eoconsumer.errors import LetterGone
 from eoconsumer.message import Record
-from eoconsumer.redact import redact_url
 from eoconsumer.stores.sql.connection import ReaderConnection
 from eoconsumer.stores.sql.tables import dead_letters as table
 from eoconsumer.stores.sql.tables import now
 from eoconsumer.stores.sql.translation import translated
 
-#: More of an error's text helps nobody.
-MOST_TEXT = 100_000
 #: The order of letters, and the index that has it.
 PLACE = (
     table.c.group_name,
@@ -148,12 +145,11 @@ def _failure(error: BaseException) -> dict[str, str]:
     failure = Failure.of(error)
     return {
         "error_type": _text(failure.type)[:400],
-        "error_text": redact_url(_text(failure.text)),
-        "error_traceback": redact_url(_text(failure.traceback)),
+        "error_text": _text(failure.text),
+        "error_traceback": _text(failure.traceback),
     }
 
 
 def _text(text: str) -> str:
     """Return ``text`` so that every database can hold it: no NUL, and no lone surrogates."""
-    cut = text[:MOST_TEXT].replace("\0", "\\x00")
-    return cut.encode("utf-8", "backslashreplace").decode("utf-8")
+    return text.replace("\0", "\\x00").encode("utf-8", "backslashreplace").decode("utf-8")
