@@ -8,6 +8,7 @@ from collections.abc import Mapping
 from typing import Any, Protocol
 
 from eoconsumer.message import TopicPartition
+from eoconsumer.redact import redact_url
 from eoconsumer.telemetry import Events, Snapshot, Trace
 
 log = logging.getLogger("eoconsumer.reader")
@@ -93,7 +94,9 @@ class Watch:
         if name in _LOGGED:
             level, text = _LOGGED[name]
             if log.isEnabledFor(level):
-                log.log(level, text, dict(details))
+                error = details.get("error")
+                shown = {} if error is None else {"error": _Shown(error)}
+                log.log(level, text, {**details, **shown})
         try:
             getattr(self._events, name, _no_hook)(**details)
         except Exception:
@@ -135,6 +138,19 @@ class Watch:
 
     def _add(self, counter: str, number: int) -> None:
         self._counts[counter] = self._counts.get(counter, 0) + number
+
+
+class _Shown:
+    """An error as a line of the log shows it: without the passwords of URLs."""
+
+    def __init__(self, error: object) -> None:
+        self._error = error
+
+    def __str__(self) -> str:
+        return redact_url(str(self._error))
+
+    def __repr__(self) -> str:
+        return redact_url(repr(self._error))
 
 
 def _no_hook(**_: object) -> None:

@@ -160,3 +160,14 @@ assert sets > 100, sets
 @pytest.mark.skipif(not hasattr(signal, "setitimer"), reason="signals of POSIX")
 def test_a_signal_that_interrupts_the_flag_and_sets_it_never_locks_up() -> None:
     subprocess.run([sys.executable, "-c", INTERRUPTED], check=True, timeout=30)
+
+
+@pytest.mark.parametrize("name", ["retry", "skipped", "buried", "restarted"])
+def test_an_error_is_logged_without_the_password_of_its_url(
+    name: str, caplog: pytest.LogCaptureFixture
+) -> None:
+    error = ValueError("no answer from postgresql://app:s3cret@db/shop")
+    details = {"partition": P0, "offset": 7, "attempt": 1, "attempts": 1, "delay": 0.1}
+    Watch(Events()).report(name, {**details, "message": "orders[0]@7", "error": error})
+    assert "postgresql://***@db/shop" in caplog.text
+    assert "s3cret" not in caplog.text
