@@ -50,9 +50,9 @@ def at_full_load(found: Mapping[str, Sequence[Measured]]) -> list[Section]:
         title="Without kills, at full load",
         text=(
             "Documents a second, median, lowest and highest; each writes two or three rows. "
-            "commits/s: commands that move positions in the database (auto-commit moves them in "
-            "Kafka); transactions/s: those that the database committed. lost, duplicated: in all "
-            "runs."
+            "commits/s: commands that move positions in the database, with those of the claims "
+            "(auto-commit moves them in Kafka); transactions/s: those that the database committed. "
+            "lost, duplicated: in all runs."
         ),
         table=Table(("variant", *RATES, "transactions/s", "lost", "duplicated"), rows),
         figures={name: [_figures(each) for each in runs] for name, runs in found.items()},

@@ -77,7 +77,8 @@ class Trial:
 
     async def left_alone(self, feed: Feed | None = None, rate: float | None = None) -> Measured:
         """Let a worker catch up with what is there, or keep up with ``feed``: with latencies."""
-        began = time.monotonic()
+        # Before the worker is there: a small load may be done when its first line comes.
+        began, before = time.monotonic(), self.counters()
         with tempfile.TemporaryDirectory() as folder:
             file = Path(folder, "latencies")
             timing = () if feed is None else ("--latencies", str(file))
@@ -85,7 +86,7 @@ class Trial:
                 progress = worker.progress()
                 first = await anext(progress)
                 processes = {"client": (worker.pid,), **self.servers}
-                used, before = cpu_used(processes), self.counters()
+                used = cpu_used(processes)
                 async with asyncio.TaskGroup() as both:
                     # What the worker says is read meanwhile: else it would wait for its reader.
                     following = both.create_task(self._to_the_end(worker, progress))
