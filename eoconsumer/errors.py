@@ -188,9 +188,9 @@ def said(error: BaseException) -> str:
 
 def chain(error: BaseException) -> Iterator[BaseException]:
     """Yield ``error`` and what caused it, each once: a handler may raise an error from itself."""
-    seen: list[BaseException] = []
+    seen: set[int] = set()
     link: BaseException | None = error
-    while link is not None and not any(link is each for each in seen):
+    while link is not None and id(link) not in seen:
         yield link
-        seen.append(link)
+        seen.add(id(link))
         link = link.__cause__

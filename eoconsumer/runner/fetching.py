@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from collections import defaultdict
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from itertools import groupby
 from typing import Any
 
@@ -71,10 +71,7 @@ class Fetching:
         if self._failure is not None:
             failure, self._failure = self._failure, None
             raise failure
-        polled: dict[tuple[str, int], list[RawMessage]] = defaultdict(list)
-        for partition, messages in groupby(raw, place):
-            polled[partition] += messages
-        return {TopicPartition(*partition): messages for partition, messages in polled.items()}
+        return by_partition(raw)
 
     def rebalance(self, effects: fx.Effects[None]) -> None:
         """Drive ``effects`` inside a callback of Kafka, through which no error must leave."""
@@ -128,3 +125,11 @@ class Fetching:
                 self.source.commit(effect.positions, wait=False)
             else:
                 self.flow.mirror_failed(effect.positions)
+
+
+def by_partition(raw: Iterable[RawMessage]) -> Polled:
+    """Put messages together that are of one partition, in their order."""
+    polled: dict[tuple[str, int], list[RawMessage]] = defaultdict(list)
+    for partition, messages in groupby(raw, place):
+        polled[partition] += messages
+    return {TopicPartition(*partition): messages for partition, messages in polled.items()}

@@ -12,9 +12,7 @@ from __future__ import annotations
 
 import gc
 import time
-from collections import defaultdict
-from collections.abc import Callable, Mapping, Sequence
-from itertools import groupby
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import orjson
@@ -27,8 +25,9 @@ from eoconsumer.core.partition import Partition, fit
 from eoconsumer.core.positions import Position
 from eoconsumer.kafka.raw import raw_messages
 from eoconsumer.kafka.source import CHUNK
-from eoconsumer.message import OFFSET, Message, Messages, RawMessage, place
+from eoconsumer.message import OFFSET, Message, Messages, RawMessage
 from eoconsumer.message import TopicPartition as Key
+from eoconsumer.runner.fetching import Polled, by_partition
 from eoconsumer.runner.recording import Recording
 from eoconsumer.servers import KafkaBroker
 from eoconsumer.stores.mongo.operations import Buffer, planned
@@ -64,17 +63,14 @@ def by_hand(batch: Sequence[Any]) -> object:
     return documents
 
 
-def kept(batch: Sequence[Any]) -> Mapping[tuple[str, int], Sequence[RawMessage]]:
+def kept(batch: Sequence[Any]) -> Polled:
     """Look for errors, keep what Kafka has of each, put together by partition."""
     raw: list[RawMessage] = []
     for start in range(0, len(batch), CHUNK):
         some = batch[start : start + CHUNK]
         assert not [message for message in some if message.error() is not None]
         raw += raw_messages(some)
-    polled: dict[tuple[str, int], list[RawMessage]] = defaultdict(list)
-    for partition, messages in groupby(raw, place):
-        polled[partition] += messages
-    return polled
+    return by_partition(raw)
 
 
 def viewed(batch: Sequence[Any]) -> Messages[Any]:
